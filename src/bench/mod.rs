@@ -1,0 +1,1 @@
+//! `kitwright bench`: scenarios, runner, statistics, report.

@@ -1,0 +1,1 @@
+//! Import planning, cache exports, and cache mounts that outlive their engine.

@@ -1,0 +1,1 @@
+//! BuildKit daemons: addresses, connections, sessions, solves, and private engines.

@@ -1,0 +1,6 @@
+//! The `kitwright` command: parse, run, exit.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kitwright::cli::main()
+}

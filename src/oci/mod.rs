@@ -1,0 +1,5 @@
+//! OCI vocabulary shared by the whole crate, the registry client and the image layout store.
+
+pub mod digest;
+pub mod platform;
+pub mod reference;

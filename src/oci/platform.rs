@@ -1,0 +1,1 @@
+//! Platforms: parsing, normalisation and their text form.

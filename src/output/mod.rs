@@ -1,0 +1,1 @@
+//! What a build leaves behind and shows: exporters, metadata files, progress, timeline.

@@ -1,0 +1,1 @@
+//! Dockerfiles: parsing, expansion, stages, linting, and compilation to LLB.

@@ -1,0 +1,1 @@
+//! LLB: ops, an immutable state graph, and its marshalled definition.
