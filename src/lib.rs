@@ -29,6 +29,7 @@ pub mod cache;
 pub mod ci;
 pub mod cli;
 pub mod engine;
+pub mod fault;
 pub mod key;
 pub mod oci;
 pub mod output;

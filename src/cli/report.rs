@@ -1,0 +1,75 @@
+//! Turns errors into what people read on stderr and scripts read as exit code.
+use std::process::ExitCode;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, Report};
+
+use crate::fault::{Classified, Fault};
+
+/// A command that did not succeed: whose fault, and what to print.
+#[derive(Debug)]
+pub struct Failure {
+    fault: Fault,
+    /// Nothing to print when the command has already said what is wrong.
+    report: Option<Report>,
+}
+
+impl Failure {
+    /// Ends a command whose output has already said all there is to say.
+    #[must_use]
+    pub const fn silent(fault: Fault) -> Self {
+        Self { fault, report: None }
+    }
+
+    /// Ends a command with a message that no module's error type has.
+    pub fn new(fault: Fault, diagnostic: impl miette::Diagnostic + Send + Sync + 'static) -> Self {
+        Self { fault, report: Some(Report::new(diagnostic)) }
+    }
+
+    /// Prints the report, if any, to stderr and returns the process's exit code.
+    #[must_use]
+    pub fn print(self) -> ExitCode {
+        if let Some(report) = self.report {
+            eprint!("{}", render(&report));
+        }
+        ExitCode::from(self.fault.exit_code())
+    }
+}
+
+impl<E: Classified> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { fault: error.fault(), report: Some(Report::new(error)) }
+    }
+}
+
+/// Renders an error with its whole chain of causes, source excerpt and help.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    use std::io::IsTerminal as _;
+    let theme = if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let width =
+        crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns).max(60));
+    let mut text = String::new();
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_links(false);
+    if handler.render_report(&mut text, report.as_ref()).is_err() {
+        text = format!("{report:?}\n");
+    }
+    format!("error:{text}\n")
+}
+
+/// Data for stdout that could not be written.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot write to stdout")]
+pub struct StdoutError {
+    /// What the system said.
+    pub source: std::io::Error,
+}
+
+impl Classified for StdoutError {
+    fn fault(&self) -> Fault {
+        Fault::Environment
+    }
+}
