@@ -24,6 +24,7 @@
 //! through a trait. `plan` never imports `engine`, `oci::registry`, `ci` or `cli`; `engine` never
 //! imports `cli`, `output` or `ci`. `tests/layering.rs` holds these walls.
 
+pub mod attributes;
 pub mod bench;
 pub mod cache;
 pub mod ci;

@@ -1,1 +1,3 @@
 //! What a build leaves behind and shows: exporters, metadata files, progress, timeline.
+
+pub mod exporter;
