@@ -1,0 +1,5 @@
+//! The private engine from outside: install, start, share, stop, and what a killed process leaves.
+#[path = "../support/mod.rs"]
+mod support;
+
+mod parts;
