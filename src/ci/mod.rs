@@ -1,1 +1,16 @@
 //! The CI logic around the image on GitHub: event, tags, detection, wait, comment, summary.
+//!
+//! Data flows one way. [`environment`] and [`event`] turn what GitHub tells a job into an
+//! [`event::Event`]; [`detect`] asks git whether a pull request touches the image; [`tags`] is the
+//! pure table that says which image a run uses and which tags it publishes. The rest acts on that:
+//! [`wait`] for the build of one commit, [`comment`] on the pull request, [`authorize`] and [`push`]
+//! for regeneration, [`summary`] for the job page. [`github`] is the REST client below them,
+//! [`git`] runs the real git, and [`publish`] writes outputs the way a runner reads them.
+//!
+//! Nothing here reads the process environment: the command line hands it in, so that every rule can
+//! be tried on a laptop with an event file.
+
+pub mod environment;
+pub mod event;
+pub mod settings;
+pub mod tags;
