@@ -1,7 +1,10 @@
 //! OCI vocabulary shared by the whole crate, the registry client and the image layout store.
 
+pub mod config;
 pub mod credentials;
 pub mod digest;
+pub mod go_json;
+pub mod go_time;
 pub mod platform;
 pub mod reference;
 mod secret;
