@@ -1,3 +1,17 @@
 //! BuildKit daemons: addresses, connections, sessions, solves, and private engines.
+//!
+//! A build goes through four of these modules: [`address`] reads where the daemon is,
+//! [`connect`] opens the one connection, [`session`] holds what the daemon may ask of the client,
+//! and [`solve`] runs the build and passes on the [`status`] events.
 
+pub mod address;
+pub mod client;
+pub mod connect;
+mod dial;
+pub mod failure;
 pub mod host_ca;
+pub mod identity;
+pub mod session;
+pub mod solve;
+pub mod status;
+mod tls;

@@ -1,0 +1,406 @@
+//! How a build fails: the daemon's typed error details, decoded into one of ours.
+//!
+//! BuildKit puts JSON into the details of a gRPC status: the vertex that failed, the op, the exit
+//! code, and the places in the Dockerfile that it came from. Those decide whether the user's step,
+//! the user's input or the environment is at fault, and what excerpt a report shows.
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use buildkit_rs_proto::google::rpc;
+use miette::{LabeledSpan, NamedSource, SourceCode};
+use prost::Message as _;
+use serde::Deserialize;
+use tonic::Code;
+
+use super::client::Client;
+use super::session::SessionError;
+use super::status::SourceFile;
+use crate::fault::{Classified, Fault};
+use crate::oci::digest::Digest;
+
+/// A build that did not succeed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum SolveError {
+    /// A step ran and failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Step(Box<StepError>),
+    /// A frontend on the daemon refused its input, such as a Dockerfile.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Input(Box<StepError>),
+    /// Something outside the build failed: a registry, a network, the daemon's disk.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Environment(Box<StepError>),
+    /// The connection to the daemon was lost.
+    #[error("the builder at `{address}` went away during the build: {message}")]
+    #[diagnostic(help("look at the daemon's log, then start it and build again"))]
+    Lost {
+        /// Where it listened.
+        address: String,
+        /// What the connection says.
+        message: String,
+    },
+    /// One of the client's own services failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Session(SessionError),
+    /// The user or the caller stopped the build.
+    #[error("the build was cancelled")]
+    Cancelled,
+}
+
+impl Classified for SolveError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Step(_) => Fault::Build,
+            Self::Input(_) => Fault::Usage,
+            Self::Environment(_) | Self::Lost { .. } => Fault::Environment,
+            Self::Session(error) => error.fault(),
+            Self::Cancelled => Fault::Interrupted,
+        }
+    }
+}
+
+/// What the daemon tells of a failure.
+#[derive(Debug, Default)]
+pub struct StepError {
+    /// The daemon's message without the wrapping that the client's own report repeats.
+    pub message: String,
+    /// The vertex that failed.
+    pub vertex: Option<Digest>,
+    /// The name the client gave that vertex, such as `[2/3] RUN make`.
+    pub name: Option<String>,
+    /// The exit code of the command that failed.
+    pub exit_code: Option<u32>,
+    /// What the step's op does.
+    pub op: Option<OpKind>,
+    /// The place in the source that the step came from; the outermost first.
+    pub sources: Vec<Place>,
+    excerpt: Option<NamedSource<String>>,
+    labels: Vec<LabeledSpan>,
+}
+
+/// What kind of op a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpKind {
+    /// A command.
+    Exec,
+    /// A file operation, such as `COPY`.
+    File,
+    /// A source: an image, a Git repository, a URL, a local directory.
+    Source,
+    /// Merge, diff or build.
+    Other,
+}
+
+/// Lines of a source file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: SourceFile,
+    /// First and last line of each range, counted from one.
+    pub lines: Vec<(u32, u32)>,
+}
+
+impl std::fmt::Display for StepError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) if !self.message.contains(name.as_str()) => {
+                write!(f, "`{name}` failed: {}", self.message)
+            }
+            _ => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for StepError {}
+
+impl miette::Diagnostic for StepError {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.excerpt.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        (!self.labels.is_empty())
+            .then(|| Box::new(self.labels.iter().cloned()) as Box<dyn Iterator<Item = _>>)
+    }
+}
+
+impl StepError {
+    /// Shows the first place whose file is known as the report's excerpt.
+    fn with_excerpt(mut self) -> Self {
+        let Some(place) = self.sources.iter().find(|place| !place.file.text.is_empty()) else {
+            return self;
+        };
+        let text = &place.file.text;
+        self.labels = place
+            .lines
+            .iter()
+            .filter_map(|&(first, last)| line_span(text, first, last))
+            .map(|(offset, length)| LabeledSpan::new(None, offset, length))
+            .collect();
+        self.excerpt = Some(NamedSource::new(&place.file.name, text.clone()));
+        self
+    }
+}
+
+/// Byte offset and length of lines `first..=last` without the last line's end.
+fn line_span(text: &str, first: u32, last: u32) -> Option<(usize, usize)> {
+    let mut offset = 0;
+    let mut start = None;
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        if number == first {
+            start = Some(offset);
+        }
+        if number == last {
+            let end = offset + line.trim_end().len();
+            return start.map(|start| (start, end.saturating_sub(start)));
+        }
+        offset += line.len();
+    }
+    None
+}
+
+/// Decodes the status of a failed solve.
+pub(crate) fn decode(client: &Client, status: tonic::Status) -> SolveError {
+    if is_transport(&status) {
+        return SolveError::Lost {
+            address: client.address().to_string(),
+            message: transport_message(&status),
+        };
+    }
+    let mut details = Details::default();
+    if let Ok(full) = rpc::Status::decode(status.details()) {
+        full.details.iter().for_each(|detail| details.add(detail));
+    }
+    let error = details.error(status.message());
+    let located = !error.sources.is_empty();
+    match error.op {
+        Some(OpKind::Source) => SolveError::Environment(Box::new(error)),
+        Some(_) => SolveError::Step(Box::new(error)),
+        None if error.exit_code.is_some() => SolveError::Step(Box::new(error)),
+        None if located || status.code() == Code::InvalidArgument => {
+            SolveError::Input(Box::new(error))
+        }
+        None => SolveError::Environment(Box::new(error)),
+    }
+}
+
+/// Whether the status was made on this side because the connection failed.
+fn is_transport(status: &tonic::Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+fn transport_message(status: &tonic::Status) -> String {
+    let mut innermost: &dyn std::error::Error = status;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
+}
+
+/// The details of a status, as far as they are understood.
+#[derive(Default)]
+struct Details {
+    vertex: Option<Digest>,
+    solve: Option<SolveDetail>,
+    exit_code: Option<u32>,
+    sources: Vec<Place>,
+}
+
+impl Details {
+    fn add(&mut self, detail: &prost_types::Any) {
+        let Some((_, kind)) = detail.type_url.rsplit_once('/') else { return };
+        match kind {
+            "errdefs.Vertex+json" => {
+                let parsed: Option<VertexDetail> = json(&detail.value);
+                self.vertex = parsed.and_then(|vertex| vertex.digest.parse().ok()).or(self.vertex);
+            }
+            "errdefs.Solve+json" => self.solve = json(&detail.value).or(self.solve.take()),
+            "errdefs.Source+json" => {
+                self.sources.extend(json::<SourceDetail>(&detail.value).and_then(Place::from_json));
+            }
+            "gatewayapi.ExitMessage+json" => {
+                let parsed: Option<ExitDetail> = json(&detail.value);
+                self.exit_code = parsed.map(|exit| exit.code).or(self.exit_code);
+            }
+            _ => {}
+        }
+    }
+
+    fn error(self, message: &str) -> StepError {
+        let message = message.strip_prefix("failed to solve: ").unwrap_or(message);
+        let name = self.solve.as_ref().and_then(|solve| {
+            solve.description.get("llb.customname").cloned().filter(|name| !name.is_empty())
+        });
+        StepError {
+            message: message.to_owned(),
+            vertex: self.vertex,
+            name,
+            exit_code: self.exit_code,
+            op: self.solve.and_then(|solve| solve.op).map(|op| op.kind()),
+            sources: self.sources,
+            ..StepError::default()
+        }
+        .with_excerpt()
+    }
+}
+
+fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    serde_json::from_slice(bytes).ok()
+}
+
+#[derive(Deserialize)]
+struct VertexDetail {
+    digest: String,
+}
+
+#[derive(Deserialize)]
+struct ExitDetail {
+    #[serde(rename = "Code", default)]
+    code: u32,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SolveDetail {
+    op: Option<OpDetail>,
+    description: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct OpDetail {
+    exec: Option<serde::de::IgnoredAny>,
+    file: Option<serde::de::IgnoredAny>,
+    source: Option<serde::de::IgnoredAny>,
+}
+
+impl OpDetail {
+    fn kind(&self) -> OpKind {
+        match (&self.exec, &self.file, &self.source) {
+            (Some(_), _, _) => OpKind::Exec,
+            (_, Some(_), _) => OpKind::File,
+            (_, _, Some(_)) => OpKind::Source,
+            _ => OpKind::Other,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct SourceDetail {
+    info: Option<InfoDetail>,
+    #[serde(default)]
+    ranges: Vec<RangeDetail>,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct InfoDetail {
+    filename: String,
+    data: String,
+    language: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RangeDetail {
+    start: PositionDetail,
+    end: PositionDetail,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PositionDetail {
+    line: u32,
+}
+
+impl Place {
+    fn from_json(detail: SourceDetail) -> Option<Self> {
+        let info = detail.info?;
+        let text = BASE64.decode(&info.data).unwrap_or_default();
+        Some(Self {
+            file: SourceFile {
+                name: info.filename,
+                text: String::from_utf8_lossy(&text).into_owned(),
+                language: info.language,
+            },
+            lines: detail
+                .ranges
+                .iter()
+                .map(|range| (range.start.line, range.end.line.max(range.start.line)))
+                .collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detail(kind: &str, json: serde_json::Value) -> prost_types::Any {
+        prost_types::Any {
+            type_url: format!("github.com/moby/buildkit/{kind}"),
+            value: json.to_string().into_bytes(),
+        }
+    }
+
+    #[test]
+    fn reads_a_failed_step() {
+        let mut details = Details::default();
+        let digest = Digest::of(b"x");
+        for part in [
+            detail("stack.Stack+json", serde_json::json!({ "frames": [] })),
+            detail("errdefs.Vertex+json", serde_json::json!({ "digest": digest.to_string() })),
+            detail("gatewayapi.ExitMessage+json", serde_json::json!({ "Code": 3 })),
+            detail(
+                "errdefs.Solve+json",
+                serde_json::json!({
+                    "inputIDs": ["a"],
+                    "op": { "inputs": [], "exec": { "meta": {} } },
+                    "description": { "llb.customname": "[2/2] RUN false" },
+                }),
+            ),
+            detail(
+                "errdefs.Source+json",
+                serde_json::json!({
+                    "info": { "filename": "Dockerfile", "data": BASE64.encode("FROM x\nRUN \\\n false\n") },
+                    "ranges": [{ "start": { "line": 2 }, "end": { "line": 3 } }],
+                }),
+            ),
+        ] {
+            details.add(&part);
+        }
+        let error = details.error("failed to solve: process \"false\" did not complete");
+        assert_eq!(error.vertex, Some(digest));
+        assert_eq!(error.exit_code, Some(3));
+        assert_eq!(error.op, Some(OpKind::Exec));
+        assert_eq!(error.sources[0].lines, [(2, 3)]);
+        assert_eq!(error.labels[0].offset(), 7);
+        assert_eq!(error.labels[0].len(), "RUN \\\n false".len());
+        assert_eq!(
+            error.to_string(),
+            "`[2/2] RUN false` failed: process \"false\" did not complete"
+        );
+    }
+
+    #[test]
+    fn details_that_are_not_json_are_ignored() {
+        let mut details = Details::default();
+        details.add(&prost_types::Any {
+            type_url: "github.com/moby/buildkit/errdefs.Solve+json".into(),
+            value: b"{".to_vec(),
+        });
+        details.add(&prost_types::Any { type_url: String::new(), value: Vec::new() });
+        let error = details.error("no");
+        assert_eq!((error.op, error.to_string().as_str()), (None, "no"));
+    }
+
+    #[test]
+    fn a_span_outside_the_text_is_none() {
+        assert_eq!(line_span("a\nb", 2, 2), Some((2, 1)));
+        assert_eq!(line_span("a\nb", 3, 3), None);
+        assert_eq!(line_span("", 1, 1), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! The session: services that the client offers to the daemon while a build runs.
+//!
+//! The daemon calls back over the connection that the client opened: the client starts the
+//! control API's `Session` stream, and gRPC runs inside that stream with the roles swapped
+//! ([`tunnel`]). Each service is an [`Attachable`] that declares its own methods, because the
+//! daemon asks only for methods that were announced when the session began.
+//!
+//! A service that fails tells the daemon through gRPC and records the typed cause in
+//! [`Failures`], so that the build ends with our error and not with the daemon's echo of it.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub mod attachable;
+pub mod error;
+pub mod health;
+pub(crate) mod pipe;
+pub(crate) mod tunnel;
+
+pub use attachable::Attachable;
+pub use error::{Failures, SessionError};
+
+/// The services of one session, before it is opened.
+pub struct SessionBuilder {
+    id: String,
+    shared_key: String,
+    directories: BTreeMap<String, PathBuf>,
+    attachables: Vec<Arc<dyn Attachable>>,
+}
+
+impl Default for SessionBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SessionBuilder {
+    /// A session with a random id that offers nothing but its health.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            id: super::identity::random(),
+            shared_key: String::new(),
+            directories: BTreeMap::new(),
+            attachables: Vec::new(),
+        }
+    }
+
+    /// Fixes the session's id, which lies inside the digests of local sources.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// The session's id, as `local.session` in a definition.
+    #[must_use]
+    pub fn session_id(&self) -> &str {
+        &self.id
+    }
+
+    /// Names what the daemon may share between sessions: the local files it has already received.
+    ///
+    /// Two builds with the same key, source name and patterns send only what changed between them.
+    #[must_use]
+    pub fn shared_key(mut self, key: impl Into<String>) -> Self {
+        self.shared_key = key.into();
+        self
+    }
+
+    /// Offers a directory under the name that `local://name` sources have.
+    #[must_use]
+    pub fn directory(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.directories.insert(name.into(), path.into());
+        self
+    }
+
+    /// Offers a service.
+    #[must_use]
+    pub fn attach(mut self, attachable: impl Attachable) -> Self {
+        self.attachables.push(Arc::new(attachable));
+        self
+    }
+
+    /// The session's services by method path, and where their failures are kept.
+    pub(crate) fn build(self) -> Session {
+        let failures = Failures::default();
+        let mut attachables = self.attachables;
+        attachables.push(Arc::new(health::Health));
+        let mut services = BTreeMap::new();
+        for attachable in &attachables {
+            for method in attachable.methods() {
+                services.insert(*method, attachable.clone());
+            }
+        }
+        Session { id: self.id, shared_key: self.shared_key, services, failures }
+    }
+}
+
+/// The services of a session that is about to be opened.
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) shared_key: String,
+    pub(crate) services: BTreeMap<&'static str, Arc<dyn Attachable>>,
+    pub(crate) failures: Failures,
+}

@@ -1,0 +1,213 @@
+//! gRPC inside gRPC: the `Session` stream carries an HTTP/2 connection on which the daemon calls.
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use buildkit_rs_proto::moby::buildkit::v1::BytesMessage;
+use bytes::{Buf as _, Bytes};
+use futures_util::FutureExt as _;
+use http::{HeaderName, HeaderValue};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tonic::codec::{Codec as _, Streaming};
+use tonic_prost::ProstCodec;
+use tower::Service as _;
+
+use super::error::chain;
+use super::pipe::{PipeWriter, pipe};
+use super::{Attachable, Failures, Session, SessionError};
+use crate::engine::client::{Client, MESSAGE_LIMIT};
+
+/// What the daemon may send on one stream before we have read it.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The same for all streams of the session.
+const CONNECTION_WINDOW: u32 = 2 << 20;
+/// What one stream of ours may have buffered for sending.
+const SEND_BUFFER: usize = 256 << 10;
+/// How long services may take to notice that the session is over.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Opens the session and serves it until `over` is cancelled or the daemon closes it.
+pub(crate) async fn run(
+    client: Client,
+    session: Session,
+    over: CancellationToken,
+) -> Result<(), SessionError> {
+    let broken = |problem: String| SessionError::Broken { problem };
+    let failures = session.failures.clone();
+    let (writer, body) = pipe();
+    let request = request(&session, Body::new(body)).map_err(|error| broken(error.to_string()))?;
+    let mut channel = client.channel();
+    let response = tokio::select! {
+        response = channel.call(request) => response.map_err(|error| broken(error.to_string()))?,
+        () = over.cancelled() => return Ok(()),
+    };
+    if let Some(status) = tonic::Status::from_header_map(response.headers()) {
+        return Err(broken(status.message().to_owned()));
+    }
+    let code = response.status();
+    let decoder = ProstCodec::<(), BytesMessage>::default().decoder();
+    let incoming =
+        Streaming::new_response(decoder, response.into_body(), code, None, Some(MESSAGE_LIMIT));
+    let stream = Tunnel { incoming, unread: Bytes::new(), writer };
+
+    let spawner = Spawner { tracker: TaskTracker::new(), failures: failures.clone() };
+    let dispatch = Dispatch { services: Arc::new(session.services), failures };
+    let mut connection = Box::pin(
+        hyper::server::conn::http2::Builder::new(spawner.clone())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_concurrent_streams(1024)
+            .serve_connection(
+                TokioIo::new(stream),
+                hyper::service::service_fn(move |request| dispatch.call(request)),
+            ),
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = over.cancelled() => None,
+    };
+    // Without its connection every stream of a service ends, and with it the service.
+    drop(connection);
+    spawner.tracker.close();
+    if tokio::time::timeout(GRACE, spawner.tracker.wait()).await.is_err() {
+        return Err(broken("a service did not end with the build".to_owned()));
+    }
+    match ended {
+        None => Ok(()),
+        Some(Ok(())) => Err(broken("the builder closed it".to_owned())),
+        Some(Err(error)) => Err(broken(chain(&error))),
+    }
+}
+
+fn request(session: &Session, body: Body) -> Result<http::Request<Body>, http::Error> {
+    let mut request = http::Request::builder()
+        .method(http::Method::POST)
+        .version(http::Version::HTTP_2)
+        .uri("/moby.buildkit.v1.Control/Session")
+        .header(http::header::CONTENT_TYPE, "application/grpc")
+        .header(http::header::TE, "trailers")
+        .header("x-docker-expose-session-uuid", &session.id)
+        .header("x-docker-expose-session-sharedkey", &session.shared_key)
+        .body(body)?;
+    let name = HeaderName::from_static("x-docker-expose-session-grpc-method");
+    for method in session.services.keys() {
+        request.headers_mut().append(name.clone(), HeaderValue::from_static(method));
+    }
+    Ok(request)
+}
+
+/// Finds the service of a call.
+#[derive(Clone)]
+struct Dispatch {
+    services: Arc<BTreeMap<&'static str, Arc<dyn Attachable>>>,
+    failures: Failures,
+}
+
+impl Dispatch {
+    fn call(
+        &self,
+        request: http::Request<Incoming>,
+    ) -> impl Future<Output = Result<http::Response<Body>, Infallible>> + use<> {
+        let response = match self.services.get(request.uri().path()) {
+            Some(service) => service.call(request, &self.failures),
+            None => super::attachable::refuse(tonic::Status::unimplemented(format!(
+                "kitwright offers no {}",
+                request.uri().path()
+            ))),
+        };
+        response.map(Ok)
+    }
+}
+
+/// Runs the tasks of the session's HTTP/2 connection so that they can be waited for.
+#[derive(Clone)]
+struct Spawner {
+    tracker: TaskTracker,
+    failures: Failures,
+}
+
+impl<F> hyper::rt::Executor<F> for Spawner
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, future: F) {
+        let failures = self.failures.clone();
+        self.tracker.spawn(async move {
+            if AssertUnwindSafe(future).catch_unwind().await.is_err() {
+                let problem = "one of kitwright's services panicked".to_owned();
+                failures.record(SessionError::Broken { problem });
+            }
+        });
+    }
+}
+
+/// The two directions of the `Session` call as one byte stream.
+struct Tunnel {
+    incoming: Streaming<BytesMessage>,
+    unread: Bytes,
+    writer: PipeWriter,
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.unread.is_empty() {
+            match ready!(Pin::new(&mut self.incoming).poll_next(context)) {
+                Some(Ok(message)) => self.unread = message.data,
+                Some(Err(status)) => return Poll::Ready(Err(io::Error::other(status))),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let length = self.unread.len().min(into.remaining());
+        into.put_slice(&self.unread[..length]);
+        self.unread.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.writer).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.writer).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_shutdown(context)
+    }
+}
