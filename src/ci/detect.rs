@@ -59,7 +59,8 @@ pub async fn detect(
     notices: &Notices,
 ) -> Result<Detection, GitError> {
     let base_ref = git.branch_ref(question.base).await?;
-    let mut search = Search { git, question, notices, base_ref, base: String::new(), deepened: false };
+    let mut search =
+        Search { git, question, notices, base_ref, base: String::new(), deepened: false };
     search.fetch_ends().await?;
     let Some(merge_base) = search.merge_base().await? else {
         notices("the pull request and its base have no history in common: it counts as touching");

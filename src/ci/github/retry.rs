@@ -43,7 +43,8 @@ pub enum Verdict {
 /// `base` is the first pause after a failure; each next one is twice as long.
 #[must_use]
 pub fn judge(answer: &Answer, attempt: u32, now: u64, base: Duration) -> Verdict {
-    let told = answer.retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    let told =
+        answer.retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     match answer.status {
         403 | 429 if is_limit(answer) => {
             Verdict::Limited(told.or_else(|| until_reset(answer, now)).unwrap_or_else(|| {
@@ -88,8 +89,12 @@ mod tests {
 
     #[test]
     fn an_empty_quota_waits_for_its_reset() {
-        let answer =
-            Answer { status: 403, remaining: Some("0"), reset: Some("1000030"), ..Answer::default() };
+        let answer = Answer {
+            status: 403,
+            remaining: Some("0"),
+            reset: Some("1000030"),
+            ..Answer::default()
+        };
         assert_eq!(verdict(answer, 1), Verdict::Limited(Duration::from_secs(31)));
         let past = Answer { reset: Some("999990"), ..answer };
         assert_eq!(verdict(past, 1), Verdict::Limited(Duration::from_secs(1)));
