@@ -42,7 +42,7 @@ fn manual() -> Result<(), Failure> {
     let mut page = Vec::new();
     let command = super::Cli::command();
     let rendered = clap_mangen::Man::new(command).render(&mut page);
-    rendered.map_err(|source| report_stdout(source))?;
+    rendered.map_err(report_stdout)?;
     print_data(&page)
 }
 

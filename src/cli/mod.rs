@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 pub mod report;
 
+mod args;
 mod bench;
 mod build;
 mod ci;
@@ -18,6 +19,7 @@ mod image;
 mod lock;
 mod plan;
 mod run;
+mod source;
 
 use report::Failure;
 

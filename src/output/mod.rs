@@ -1,3 +1,4 @@
 //! What a build leaves behind and shows: exporters, metadata files, progress, timeline.
 
 pub mod exporter;
+pub mod progress;

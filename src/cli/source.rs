@@ -1,0 +1,541 @@
+//! What a command compiles: the Dockerfile, its contexts, and the frontend options that go with them.
+//!
+//! The options are kept in the `key=value` form in which buildx sends them, so that one text serves
+//! kitwright's own compiler and, with `--frontend`, the engine's.
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::args::SourceArgs;
+use crate::fault::{Classified, Fault};
+use crate::plan::dockerfile::options::parse_ulimit;
+
+/// The Dockerfile and everything it is compiled with.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// The Dockerfile.
+    pub dockerfile: DockerfileText,
+    /// The main context, when it is a directory; the option `context` names any other.
+    pub context: Option<PathBuf>,
+    /// Directories that steps read, by the name under which the session offers them.
+    pub directories: BTreeMap<String, PathBuf>,
+    /// OCI layouts that stand for images, by the name under which the session offers them.
+    pub layouts: BTreeMap<String, PathBuf>,
+    /// What tells this context apart from others in the engine's memory of transfers.
+    pub shared_key: String,
+    /// The frontend options.
+    pub options: BTreeMap<String, String>,
+    /// Holds an unpacked context until the build has ended.
+    _unpacked: Option<tempfile::TempDir>,
+}
+
+/// A Dockerfile as read.
+#[derive(Debug)]
+pub(super) struct DockerfileText {
+    /// Its file name, as the engine's frontend would be told it.
+    pub name: String,
+    /// Where it was read from; none for stdin and for remote contexts.
+    pub path: Option<PathBuf>,
+    /// Its text; none when it lies in a remote context.
+    pub text: Option<Vec<u8>>,
+}
+
+/// Input that cannot be compiled.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub(super) enum SourceError {
+    #[error("build context `{0}` is not a directory, and no Git or HTTP URL")]
+    #[diagnostic(help(
+        "give the directory whose files the Dockerfile copies, e.g. `kitwright build .`"
+    ))]
+    NoContext(String),
+    #[error("cannot read Dockerfile `{}`", path.display())]
+    #[diagnostic(help("name the file with `--file PATH`"))]
+    Dockerfile { path: PathBuf, source: std::io::Error },
+    #[error("cannot read stdin")]
+    Stdin { source: std::io::Error },
+    #[error("stdin cannot be both build context and Dockerfile")]
+    StdinTwice,
+    #[error("the build context on stdin is not a tar archive that can be unpacked")]
+    #[diagnostic(help(
+        "archives are plain tar, tar.gz or tar.zst; a Dockerfile goes to `--file -`"
+    ))]
+    Archive { source: std::io::Error },
+    #[error("cannot make a folder for the context from stdin")]
+    Unpack { source: std::io::Error },
+    #[error("`{flag} {value}`: {reason}")]
+    Flag { flag: &'static str, value: String, reason: String },
+    #[error("build context `{name}` points to `{value}`, which cannot be used")]
+    NamedContext { name: String, value: String, source: std::io::Error },
+}
+
+impl Classified for SourceError {
+    fn fault(&self) -> Fault {
+        Fault::Usage
+    }
+}
+
+fn flag(flag: &'static str, value: &str, reason: impl Into<String>) -> SourceError {
+    SourceError::Flag { flag, value: value.to_owned(), reason: reason.into() }
+}
+
+impl Source {
+    /// Reads the Dockerfile and checks every flag that decides the LLB.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`], which names the flag or file.
+    pub(super) fn read(args: &SourceArgs) -> Result<Self, SourceError> {
+        let mut source = Self {
+            dockerfile: DockerfileText { name: String::new(), path: None, text: None },
+            context: None,
+            directories: BTreeMap::new(),
+            layouts: BTreeMap::new(),
+            shared_key: String::new(),
+            options: options(args)?,
+            _unpacked: None,
+        };
+        source.find_context(args)?;
+        source.find_dockerfile(args)?;
+        for context in &args.build_context {
+            source.named_context(context)?;
+        }
+        Ok(source)
+    }
+
+    fn find_context(&mut self, args: &SourceArgs) -> Result<(), SourceError> {
+        let context = args.context.as_str();
+        if context == "-" {
+            if args.file.as_deref() == Some("-") {
+                return Err(SourceError::StdinTwice);
+            }
+            return self.context_from_stdin(args);
+        }
+        if Path::new(context).is_dir() {
+            self.set_context(PathBuf::from(context));
+            return Ok(());
+        }
+        if is_remote(context) {
+            self.options.insert("context".into(), context.to_owned());
+            return Ok(());
+        }
+        Err(SourceError::NoContext(context.to_owned()))
+    }
+
+    fn set_context(&mut self, path: PathBuf) {
+        self.shared_key = base_name(&path);
+        self.directories.insert("context".into(), path.clone());
+        self.context = Some(path);
+    }
+
+    /// Stdin holds either an archive or, as `docker build -` has it, a Dockerfile without context.
+    fn context_from_stdin(&mut self, args: &SourceArgs) -> Result<(), SourceError> {
+        let bytes = read_stdin()?;
+        let folder = tempfile::tempdir().map_err(|source| SourceError::Unpack { source })?;
+        if is_archive(&bytes) {
+            unpack(&bytes, folder.path()).map_err(|source| SourceError::Archive { source })?;
+        } else if args.file.is_some() {
+            let source = std::io::Error::other("it has no header of a tar archive");
+            return Err(SourceError::Archive { source });
+        } else {
+            self.dockerfile =
+                DockerfileText { name: "Dockerfile".into(), path: None, text: Some(bytes) };
+        }
+        self.set_context(folder.path().to_owned());
+        self._unpacked = Some(folder);
+        Ok(())
+    }
+
+    fn find_dockerfile(&mut self, args: &SourceArgs) -> Result<(), SourceError> {
+        if self.dockerfile.text.is_some() {
+            return Ok(());
+        }
+        let path = match (args.file.as_deref(), &self.context) {
+            (Some("-"), _) => {
+                let text = Some(read_stdin()?);
+                self.dockerfile = DockerfileText { name: "Dockerfile".into(), path: None, text };
+                return Ok(());
+            }
+            (Some(file), Some(context)) if args.context == "-" => context.join(file),
+            (Some(file), Some(_)) => PathBuf::from(file),
+            (Some(file), None) if Path::new(file).is_absolute() => PathBuf::from(file),
+            (None, Some(context)) => lower_case(context.join("Dockerfile")),
+            (file, None) => {
+                let name = file.unwrap_or("Dockerfile").to_owned();
+                self.options.insert("filename".into(), name.clone());
+                self.dockerfile = DockerfileText { name, path: None, text: None };
+                return Ok(());
+            }
+        };
+        let text = fs_err::read(&path)
+            .map_err(|source| SourceError::Dockerfile { path: path.clone(), source })?;
+        let name = base_name(&path);
+        self.options.insert("filename".into(), name.clone());
+        self.dockerfile = DockerfileText { name, path: Some(path), text: Some(text) };
+        Ok(())
+    }
+
+    fn named_context(&mut self, value: &str) -> Result<(), SourceError> {
+        const FLAG: &str = "--build-context";
+        let split =
+            value.split_once('=').filter(|(name, source)| !name.is_empty() && !source.is_empty());
+        let (name, place) =
+            split.ok_or_else(|| flag(FLAG, value, "it is written `NAME=SOURCE`"))?;
+        let name = context_name(name);
+        let key = format!("context:{name}");
+        if let Some(layout) = place.strip_prefix("oci-layout://") {
+            let store = format!("kitwright-{}", self.layouts.len());
+            let reference = self.layout_reference(&name, layout, &store)?;
+            self.options.insert(key, reference);
+        } else if is_remote(place)
+            || place.starts_with("docker-image://")
+            || place.starts_with("target:")
+        {
+            self.options.insert(key, place.to_owned());
+        } else {
+            self.named_directory(&name, place)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the layout's folder by the name under which the session offers it, and a tag by the
+    /// digest that it stands for now.
+    fn layout_reference(
+        &mut self,
+        name: &str,
+        layout: &str,
+        store: &str,
+    ) -> Result<String, SourceError> {
+        let failed = |source| SourceError::NamedContext {
+            name: name.to_owned(),
+            value: format!("oci-layout://{layout}"),
+            source,
+        };
+        let (rest, digest) = match layout.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.to_owned())),
+            None => (layout, None),
+        };
+        let (path, tag) = match rest.rsplit_once(':') {
+            Some((path, tag)) if !tag.contains('/') => (path, tag),
+            _ => (rest, "latest"),
+        };
+        let digest = match digest {
+            Some(digest) => digest,
+            None => tagged_digest(Path::new(path), tag).map_err(failed)?,
+        };
+        self.layouts.insert(store.to_owned(), PathBuf::from(path));
+        Ok(format!("oci-layout://{store}@{digest}"))
+    }
+
+    fn named_directory(&mut self, name: &str, place: &str) -> Result<(), SourceError> {
+        let path = PathBuf::from(place);
+        let failed = |source| SourceError::NamedContext {
+            name: name.to_owned(),
+            value: place.to_owned(),
+            source,
+        };
+        if !fs_err::metadata(&path).map_err(failed)?.is_dir() {
+            return Err(failed(std::io::ErrorKind::NotADirectory.into()));
+        }
+        // The main context and the Dockerfile are offered under these names.
+        let local = match name {
+            "context" | "dockerfile" => format!("_{name}"),
+            _ => name.to_owned(),
+        };
+        self.options.insert(format!("context:{name}"), format!("local:{local}"));
+        self.options.insert(format!("sharedkey:localdir:{name}"), base_name(&path));
+        self.directories.insert(local, path);
+        Ok(())
+    }
+
+    /// The patterns of files that the context leaves out, as text of a `.dockerignore`: the file
+    /// beside the Dockerfile that bears its name, else the one in the context.
+    pub(super) fn dockerignore(&self) -> Result<Option<Vec<u8>>, SourceError> {
+        let beside = self.dockerfile.path.as_ref().map(|path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".dockerignore");
+            PathBuf::from(name)
+        });
+        let inside = self.context.as_ref().map(|context| context.join(".dockerignore"));
+        for path in beside.into_iter().chain(inside) {
+            match fs_err::read(&path) {
+                Ok(text) => return Ok(Some(text)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => return Err(SourceError::Dockerfile { path, source }),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn read_stdin() -> Result<Vec<u8>, SourceError> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|source| SourceError::Stdin { source })?;
+    Ok(bytes)
+}
+
+/// Whether `bytes` begin like a tar archive, plain or compressed.
+fn is_archive(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+        || bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+        || bytes.get(257..262) == Some(b"ustar")
+}
+
+fn unpack(bytes: &[u8], into: &Path) -> std::io::Result<()> {
+    let reader: Box<dyn std::io::Read + '_> = if bytes.starts_with(&[0x1f, 0x8b]) {
+        Box::new(flate2::read::MultiGzDecoder::new(bytes))
+    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Box::new(zstd::Decoder::new(bytes)?)
+    } else {
+        Box::new(bytes)
+    };
+    let mut archive = tar::Archive::new(reader);
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_mtime(true);
+    archive.unpack(into)
+}
+
+/// The digest that `tag` stands for in an OCI layout's `index.json`.
+fn tagged_digest(layout: &Path, tag: &str) -> std::io::Result<String> {
+    let bytes = fs_err::read(layout.join("index.json"))?;
+    let index: serde_json::Value = serde_json::from_slice(&bytes)?;
+    let manifests = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let name = |manifest: &serde_json::Value| {
+        let name = &manifest["annotations"]["org.opencontainers.image.ref.name"];
+        name.as_str().map(str::to_owned)
+    };
+    let tagged = manifests.iter().find(|manifest| name(manifest).as_deref() == Some(tag));
+    let only = || manifests.first().filter(|_| manifests.len() == 1 && tag == "latest");
+    let found = tagged.or_else(only).and_then(|manifest| manifest["digest"].as_str());
+    found.map(str::to_owned).ok_or_else(|| {
+        let known: Vec<String> = manifests.iter().filter_map(name).collect();
+        std::io::Error::other(format!("it has no tag `{tag}`, only: {}", known.join(", ")))
+    })
+}
+
+fn is_remote(text: &str) -> bool {
+    const SCHEMES: [&str; 6] = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
+    SCHEMES.iter().any(|scheme| text.starts_with(scheme))
+}
+
+fn base_name(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.file_name().map_or_else(|| "/".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// `dockerfile` where there is no `Dockerfile`.
+fn lower_case(path: PathBuf) -> PathBuf {
+    let lower = path.with_file_name("dockerfile");
+    if !path.exists() && lower.exists() { lower } else { path }
+}
+
+/// The name of a context that stands for an image is compared in its familiar form.
+fn context_name(name: &str) -> String {
+    let name = name.to_lowercase();
+    match crate::oci::reference::ImageReference::parse(&name) {
+        Ok(reference) => reference.familiar().trim_end_matches(":latest").to_owned(),
+        Err(_) => name,
+    }
+}
+
+/// The options that come from flags and the environment.
+fn options(args: &SourceArgs) -> Result<BTreeMap<String, String>, SourceError> {
+    let mut options = BTreeMap::new();
+    build_args(args, &mut options)?;
+    for label in &args.label {
+        let (key, value) = label.split_once('=').unwrap_or((label, ""));
+        options.insert(format!("label:{key}"), value.to_owned());
+    }
+    let mut set = |key: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            options.insert(key.to_owned(), value);
+        }
+    };
+    set("target", args.target.clone());
+    set("platform", Some(args.platform.join(",")));
+    set("cgroup-parent", args.cgroup_parent.clone());
+    set("image-resolve-mode", args.pull.then(|| "pull".to_owned()));
+    set("no-cache", Some(args.no_cache_filter.join(",")));
+    set("add-hosts", Some(extra_hosts(&args.add_host)?));
+    set("ulimit", Some(ulimits(&args.ulimit)?));
+    if let Some(size) = &args.shm_size {
+        set("shm-size", Some(byte_size("--shm-size", size)?.to_string()));
+    }
+    match args.network.as_deref() {
+        None | Some("" | "default") => {}
+        Some(mode @ ("host" | "none")) => set("force-network-mode", Some(mode.to_owned())),
+        Some(mode) => return Err(flag("--network", mode, "it takes `default`, `none` or `host`")),
+    }
+    if args.no_cache {
+        options.insert("no-cache".into(), String::new());
+    }
+    Ok(options)
+}
+
+fn build_args(
+    args: &SourceArgs,
+    options: &mut BTreeMap<String, String>,
+) -> Result<(), SourceError> {
+    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
+        options.insert("build-arg:SOURCE_DATE_EPOCH".into(), epoch);
+    }
+    for argument in &args.build_arg {
+        let (key, value) = match argument.split_once('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (argument.as_str(), std::env::var(argument).ok()),
+        };
+        if key.is_empty() {
+            return Err(flag("--build-arg", argument, "it is written `KEY=VALUE`"));
+        }
+        if let Some(value) = value {
+            options.insert(format!("build-arg:{key}"), value);
+        }
+    }
+    Ok(())
+}
+
+fn extra_hosts(values: &[String]) -> Result<String, SourceError> {
+    const FLAG: &str = "--add-host";
+    let mut hosts = Vec::new();
+    for value in values {
+        let split = value.split_once('=').or_else(|| value.split_once(':'));
+        let (host, address) =
+            split.ok_or_else(|| flag(FLAG, value, "it is written `HOST:IP` or `HOST=IP`"))?;
+        let address = address.trim_start_matches('[').trim_end_matches(']');
+        if address.parse::<std::net::IpAddr>().is_err() {
+            return Err(flag(FLAG, value, format!("`{address}` is no IP address")));
+        }
+        hosts.push(format!("{host}={address}"));
+    }
+    Ok(hosts.join(","))
+}
+
+fn ulimits(values: &[String]) -> Result<String, SourceError> {
+    for value in values {
+        parse_ulimit(value).map_err(|error| flag("--ulimit", value, error.to_string()))?;
+    }
+    Ok(values.join(","))
+}
+
+/// Reads a size with an optional binary unit: `64m`, `1g`, `1048576`, `2GiB`.
+pub(super) fn byte_size(name: &'static str, text: &str) -> Result<u64, SourceError> {
+    let wrong = || flag(name, text, "it takes a number of bytes, or one with `k`, `m`, `g` or `t`");
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match lower[digits.len()..].trim() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        source: SourceArgs,
+    }
+
+    fn args(line: &[&str]) -> SourceArgs {
+        Flags::parse_from(std::iter::once("test").chain(line.iter().copied())).source
+    }
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+        folder
+    }
+
+    #[test]
+    fn flags_become_frontend_options() {
+        let folder = folder();
+        let path = folder.path().to_str().unwrap();
+        let context = format!("src={path}");
+        let read = Source::read(&args(&[
+            path,
+            "--target=a",
+            "--platform=linux/amd64,linux/arm64",
+            "--build-arg=A=b=c",
+            "--label=l=m",
+            "--add-host=h:10.0.0.1",
+            "--shm-size=64m",
+            "--ulimit=nofile=1:2",
+            "--network=host",
+            "--pull",
+            "--build-context",
+            &context,
+            "--build-context=docker.io/library/golang:1.2=docker-image://x",
+        ]))
+        .unwrap();
+        let expected = [
+            ("add-hosts", "h=10.0.0.1"),
+            ("build-arg:A", "b=c"),
+            ("context:golang:1.2", "docker-image://x"),
+            ("context:src", "local:src"),
+            ("filename", "Dockerfile"),
+            ("force-network-mode", "host"),
+            ("image-resolve-mode", "pull"),
+            ("label:l", "m"),
+            ("platform", "linux/amd64,linux/arm64"),
+            ("sharedkey:localdir:src", folder.path().file_name().unwrap().to_str().unwrap()),
+            ("shm-size", "67108864"),
+            ("target", "a"),
+            ("ulimit", "nofile=1:2"),
+        ];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(read.options, BTreeMap::from(expected));
+        assert_eq!(read.directories.keys().collect::<Vec<_>>(), ["context", "src"]);
+        assert_eq!(read.dockerfile.text.as_deref(), Some(&b"FROM scratch\n"[..]));
+    }
+
+    #[test]
+    fn the_ignore_file_beside_the_dockerfile_comes_first() {
+        let folder = folder();
+        let ignored = || {
+            let read = Source::read(&args(&[folder.path().to_str().unwrap()])).unwrap();
+            read.dockerignore().unwrap()
+        };
+        assert_eq!(ignored(), None);
+        fs_err::write(folder.path().join(".dockerignore"), "a").unwrap();
+        assert_eq!(ignored().as_deref(), Some(&b"a"[..]));
+        fs_err::write(folder.path().join("Dockerfile.dockerignore"), "b").unwrap();
+        assert_eq!(ignored().as_deref(), Some(&b"b"[..]));
+    }
+
+    #[test]
+    fn wrong_flags_are_named() {
+        let folder = folder();
+        let path = folder.path().to_str().unwrap();
+        for (line, part) in [
+            (vec!["no/such/dir"], "build context `no/such/dir`"),
+            (vec![path, "--file=nope"], "cannot read Dockerfile `nope`"),
+            (vec![path, "--shm-size=big"], "--shm-size big"),
+            (vec![path, "--add-host=h"], "--add-host h"),
+            (vec![path, "--ulimit=x=1"], "--ulimit x=1"),
+            (vec![path, "--network=bridge"], "--network bridge"),
+            (vec![path, "--build-context=x"], "--build-context x"),
+            (vec![path, "--build-context=x=no/such"], "build context `x`"),
+            (vec![path, "--build-context=x=oci-layout://no/such"], "oci-layout://no/such"),
+        ] {
+            let message = Source::read(&args(&line)).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        let sizes = ["7", "1k", "64M", "2GiB"].map(|text| byte_size("--x", text).unwrap());
+        assert_eq!(sizes, [7, 1024, 64 << 20, 2 << 30]);
+        assert!(byte_size("--x", "99999999999t").is_err());
+    }
+}

@@ -1,0 +1,194 @@
+//! When each step of a build ran: as JSON, or as a chart in SVG or HTML.
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::board::seconds_between;
+use crate::engine::status::{StatusEvent, VertexStatus};
+use crate::oci::digest::Digest;
+
+/// Starts and ends of every step, in the order of starting.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    spans: BTreeMap<Digest, Span>,
+}
+
+/// One step.
+#[derive(Clone, Debug, Serialize)]
+pub struct Span {
+    /// Digest of the step's vertex.
+    pub digest: Digest,
+    /// The step's name.
+    pub name: String,
+    /// Digests of the vertices whose results it takes.
+    pub inputs: Vec<Digest>,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended; absent when the build stopped before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completed: Option<Timestamp>,
+    /// Whether its result came from the cache.
+    pub cached: bool,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Span {
+    /// How long it ran, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.completed.map_or(0.0, |completed| seconds_between(self.started, completed))
+    }
+}
+
+impl Timeline {
+    /// A timeline of nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in what the daemon sent.
+    pub fn record(&mut self, event: &StatusEvent) {
+        if let StatusEvent::Vertex(vertex) = event
+            && let Some(started) = vertex.started
+        {
+            self.vertex(vertex, started);
+        }
+    }
+
+    fn vertex(&mut self, vertex: &VertexStatus, started: Timestamp) {
+        let span = self.spans.entry(vertex.digest).or_insert_with(|| Span {
+            digest: vertex.digest,
+            name: vertex.name.clone(),
+            inputs: vertex.inputs.clone(),
+            started,
+            completed: None,
+            cached: false,
+            error: None,
+        });
+        span.completed = vertex.completed.or(span.completed);
+        span.cached |= vertex.cached;
+        if vertex.error.is_some() {
+            span.error.clone_from(&vertex.error);
+        }
+    }
+
+    /// The steps in the order of starting.
+    #[must_use]
+    pub fn spans(&self) -> Vec<&Span> {
+        let mut spans: Vec<&Span> = self.spans.values().collect();
+        spans.sort_by(|a, b| (a.started, &a.name).cmp(&(b.started, &b.name)));
+        spans
+    }
+
+    /// Renders for a file of this name: `.svg` and `.html` are charts, all else is JSON.
+    #[must_use]
+    pub fn render(&self, path: &Path) -> String {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("svg") => self.svg(),
+            Some("html" | "htm") => format!(
+                "<!doctype html>\n<meta charset=\"utf-8\">\n<title>Build timeline</title>\n{}",
+                self.svg()
+            ),
+            _ => self.json(),
+        }
+    }
+
+    fn json(&self) -> String {
+        let document = serde_json::json!({ "version": 1, "steps": self.spans() });
+        format!("{document:#}\n")
+    }
+
+    /// A bar for each step, below the one that started before it.
+    fn svg(&self) -> String {
+        const ROW: usize = 18;
+        const LABEL: f64 = 420.0;
+        const CHART: f64 = 760.0;
+        let spans = self.spans();
+        let start = spans.iter().map(|span| span.started).min().unwrap_or_default();
+        let end = spans.iter().filter_map(|span| span.completed).max().unwrap_or(start);
+        let total = seconds_between(start, end).max(0.001);
+        let height = (spans.len() + 2) * ROW;
+        let width = LABEL + CHART + 20.0;
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+             font-family=\"system-ui,sans-serif\" font-size=\"11\">\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
+             <text x=\"4\" y=\"13\" font-weight=\"bold\">{} steps in {total:.2} s</text>\n",
+            spans.len()
+        );
+        for (row, span) in spans.iter().enumerate() {
+            let y = (row + 1) * ROW;
+            let x = LABEL + seconds_between(start, span.started) / total * CHART;
+            let bar = (span.seconds() / total * CHART).max(1.5);
+            let color = match (&span.error, span.cached) {
+                (Some(_), _) => "#d1242f",
+                (None, true) => "#8c959f",
+                (None, false) => "#0969da",
+            };
+            let (name, short) = (escaped(&span.name), escaped(&shortened(&span.name, 66)));
+            let seconds = span.seconds();
+            let text = y + 13;
+            let top = y + 3;
+            // The chart must not depend on how the writer answers: a String always takes it.
+            let _ = writeln!(
+                svg,
+                "<g><title>{name}: {seconds:.3} s</title><text x=\"4\" y=\"{text}\">{short}</text>\
+                 <rect x=\"{x:.1}\" y=\"{top}\" width=\"{bar:.1}\" height=\"12\" rx=\"2\" \
+                 fill=\"{color}\"/></g>"
+            );
+        }
+        svg.push_str("</svg>\n");
+        svg
+    }
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(byte: u8, name: &str, from: i64, to: i64) -> StatusEvent {
+        let at = |time| Some(Timestamp::from_millisecond(time).unwrap());
+        StatusEvent::Vertex(VertexStatus {
+            digest: Digest::from_bytes([byte; 32]),
+            inputs: Vec::new(),
+            name: name.into(),
+            cached: false,
+            started: at(from),
+            completed: at(to),
+            error: None,
+            group: None,
+        })
+    }
+
+    #[test]
+    fn spans_are_in_the_order_of_starting() {
+        let mut timeline = Timeline::new();
+        timeline.record(&span(1, "second <&>", 500, 900));
+        timeline.record(&span(2, "first", 0, 1000));
+        let names: Vec<_> = timeline.spans().iter().map(|span| span.name.clone()).collect();
+        assert_eq!(names, ["first", "second <&>"]);
+        let svg = timeline.render(Path::new("x.svg"));
+        assert!(svg.contains("2 steps in 1.00 s"), "{svg}");
+        assert!(svg.contains("second &lt;&amp;&gt;: 0.400 s"), "{svg}");
+        let json: serde_json::Value =
+            serde_json::from_str(&timeline.render(Path::new("x"))).unwrap();
+        assert_eq!(json["steps"][1]["name"], "second <&>");
+    }
+}
