@@ -25,6 +25,7 @@ type BuildResult struct {
 	Platform   string          `json:"platform"`
 	Vertices   []Vertex        `json:"vertices"`
 	Config     json.RawMessage `json:"config,omitempty"`
+	ConfigSum  string          `json:"config_digest,omitempty"`
 	BaseConfig json.RawMessage `json:"base_config,omitempty"`
 	Epoch      string          `json:"epoch,omitempty"`
 }
@@ -167,6 +168,7 @@ func resultsOf(res *client.Result, raw bool) ([]BuildResult, error) {
 			Platform:   p.ID,
 			Config:     json.RawMessage(compact(res.Metadata[exptypes.ExporterImageConfigKey+suffix])),
 			BaseConfig: json.RawMessage(compact(res.Metadata[exptypes.ExporterImageBaseConfigKey+suffix])),
+			ConfigSum:  digest.FromBytes(res.Metadata[exptypes.ExporterImageConfigKey+suffix]).String(),
 			Epoch:      string(res.Metadata["source.date.epoch"+suffix]),
 		}
 		var err error
