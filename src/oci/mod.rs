@@ -5,6 +5,8 @@ pub mod credentials;
 pub mod digest;
 pub mod go_json;
 pub mod go_time;
+pub mod manifest;
 pub mod platform;
 pub mod reference;
+pub mod registry;
 mod secret;
