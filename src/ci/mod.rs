@@ -10,7 +10,12 @@
 //! Nothing here reads the process environment: the command line hands it in, so that every rule can
 //! be tried on a laptop with an event file.
 
+pub mod detect;
 pub mod environment;
 pub mod event;
+pub mod git;
+pub mod github;
+pub mod publish;
+pub mod report;
 pub mod settings;
 pub mod tags;

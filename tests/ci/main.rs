@@ -1,0 +1,4 @@
+//! The CI rules against real git repositories, a real registry and a strict stand-in of GitHub.
+
+mod detect;
+mod repository;
