@@ -5,13 +5,17 @@
 //! and [`solve`] runs the build and passes on the [`status`] events.
 
 pub mod address;
+pub mod asks;
 pub mod client;
 pub mod connect;
 mod dial;
 pub mod failure;
 pub mod host_ca;
 pub mod identity;
+mod lease;
+pub mod private;
 pub mod session;
 pub mod solve;
+pub mod state;
 pub mod status;
 mod tls;
