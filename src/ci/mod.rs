@@ -10,12 +10,18 @@
 //! Nothing here reads the process environment: the command line hands it in, so that every rule can
 //! be tried on a laptop with an event file.
 
+pub mod authorize;
+pub mod comment;
 pub mod detect;
 pub mod environment;
 pub mod event;
 pub mod git;
 pub mod github;
+pub mod markdown;
 pub mod publish;
+pub mod push;
+pub mod record;
 pub mod report;
 pub mod settings;
+pub mod summary;
 pub mod tags;
