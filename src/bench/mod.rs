@@ -1,1 +1,4 @@
 //! `kitwright bench`: scenarios, runner, statistics, report.
+
+pub mod sample;
+pub mod stats;

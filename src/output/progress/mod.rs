@@ -11,7 +11,7 @@ pub mod tty;
 
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 
 use crate::engine::status::StatusEvent;
 use board::Board;
@@ -61,7 +61,7 @@ pub struct Shown {
 }
 
 /// Runs `view` until the build ends or nobody can tell it anything more.
-pub async fn show(mut view: Box<dyn View>, mut news: UnboundedReceiver<News>) -> Shown {
+pub async fn show(mut view: Box<dyn View>, mut news: Receiver<News>) -> Shown {
     let mut board = Board::new();
     let mut timeline = Timeline::new();
     let mut clock = tokio::time::interval(Duration::from_millis(100));
