@@ -1,5 +1,6 @@
 //! Real registries on loopback, each on a port of its own.
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use super::http::{self, Response};
 use super::tool;
@@ -26,15 +27,22 @@ pub struct Registry {
 
 /// Starts a registry that lets everybody in.
 pub fn start() -> Option<Registry> {
-    launch(false)
+    launch(false, "")
+}
+
+/// Starts a registry that lets everybody in, with more lines at the end of its configuration.
+///
+/// Lines that begin with two spaces go on with the `http` section.
+pub fn start_with(config: &str) -> Option<Registry> {
+    launch(false, config)
 }
 
 /// Starts a registry that asks for [`USER`] and [`PASSWORD`] (basic authentication).
 pub fn start_with_password() -> Option<Registry> {
-    launch(true)
+    launch(true, "")
 }
 
-fn launch(password: bool) -> Option<Registry> {
+fn launch(password: bool, more: &str) -> Option<Registry> {
     let [program] = tool::need(["docker-registry"])?;
     let folder =
         tempfile::Builder::new().prefix("kitwright-registry-").tempdir().expect("a folder").keep();
@@ -43,26 +51,38 @@ fn launch(password: bool) -> Option<Registry> {
     let mut config = format!(
         "version: 0.1\nlog: {{level: info, formatter: text}}\n\
          storage: {{filesystem: {{rootdirectory: {root:?}}}, delete: {{enabled: true}}}}\n\
-         http: {{addr: \"127.0.0.1:0\", secret: test}}\n"
+         http:\n  addr: \"127.0.0.1:0\"\n  secret: test\n"
     );
     if password {
         std::fs::write(&htpasswd, HTPASSWD).expect("a written password file");
         config += &format!("auth: {{htpasswd: {{realm: test, path: {htpasswd:?}}}}}\n");
     }
+    config += more;
     let path = folder.join("config.yml");
     std::fs::write(&path, config).expect("a written config");
-    let process = Watched::spawn(&program, &["serve".into(), path.into()], &[], Some(&folder));
+    Some(spawn(&program, &["serve".into(), path.into()], &folder, password))
+}
+
+/// Starts a registry of another make, which says `listening on HOST:PORT` when it does.
+pub fn start_other(program: &Path) -> Registry {
+    let folder =
+        tempfile::Builder::new().prefix("kitwright-registry-").tempdir().expect("a folder").keep();
+    spawn(program, &[], &folder, false)
+}
+
+fn spawn(program: &Path, args: &[OsString], folder: &Path, password: bool) -> Registry {
+    let process = Watched::spawn(program, args, &[], Some(folder));
     let host = process.wait_for("the registry to listen", |event| match event {
         Event::Line(line) => listening_on(line),
         _ => None,
     });
-    Some(Registry { host, root, password, process })
+    Registry { host, root: folder.join("data"), password, process }
 }
 
 /// The address in the registry's log: it listens from here on, on a port the system chose.
 fn listening_on(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("listening on ")?;
-    Some(rest.split(['"', ' ']).next()?.to_owned())
+    Some(rest.split(['"', ' ', '\n']).next()?.to_owned())
 }
 
 impl Registry {

@@ -166,6 +166,14 @@ pub enum RegistryError {
         /// The reference.
         what: String,
     },
+    /// An upload broke, and the registry has forgotten what had arrived.
+    #[error("the registry gave up the upload of `{what}` after: {text}")]
+    UploadLost {
+        /// The blob.
+        what: String,
+        /// What had broken it.
+        text: String,
+    },
     /// The source of an upload could not be read.
     #[error("cannot read `{what}` to upload it")]
     Source {
@@ -202,7 +210,7 @@ impl RegistryError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Broken { .. } | Self::Silent { .. } => true,
-            Self::Digest { .. } | Self::Length { .. } => true,
+            Self::Digest { .. } | Self::Length { .. } | Self::UploadLost { .. } => true,
             Self::Status { source, .. } => source.is_retryable(),
             Self::Mirrored { source, .. } => source.is_retryable(),
             _ => false,

@@ -66,6 +66,12 @@ impl Client {
     ) -> Result<(), RegistryError> {
         let Ok(manifest) = Manifest::parse(Some(media_type), bytes) else { return Ok(()) };
         let Some(subject) = manifest.subject() else { return Ok(()) };
+        // A registry may keep the list and not say so.
+        let wire = self.upstream(reference)?;
+        let kept = listed(&wire, reference, subject.digest, None).await?;
+        if kept.is_some_and(|kept| kept.iter().any(|other| other.digest == digest)) {
+            return Ok(());
+        }
         let mut entry = Descriptor::new(media_type, digest, bytes.len() as u64);
         entry.annotations = manifest.annotations().clone();
         entry.artifact_type = match &manifest {

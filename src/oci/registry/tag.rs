@@ -13,7 +13,7 @@ use crate::oci::reference::ImageReference;
 /// The largest page that is read.
 const PAGE_LIMIT: u64 = 16 << 20;
 /// The tags that are asked for at once.
-const PAGE_SIZE: &str = "1000";
+const PAGE_SIZE: usize = 1000;
 /// The pages of one listing: a registry whose pages go on for ever must not hold us for ever.
 const PAGES: usize = 10_000;
 
@@ -24,7 +24,7 @@ struct TagList {
 }
 
 impl Client {
-    /// Lists the tags of a reference's repository, in the registry's order.
+    /// Lists the tags of a reference's repository, sorted.
     ///
     /// # Errors
     ///
@@ -38,29 +38,49 @@ impl Client {
 }
 
 async fn list(wire: &Wire, reference: &ImageReference) -> Result<Vec<String>, RegistryError> {
-    let mut url = wire.host.url(&path(reference, "tags/list"), &[("n", PAGE_SIZE)])?;
-    let mut tags = Vec::new();
+    let size = PAGE_SIZE.to_string();
+    let mut url = wire.host.url(&path(reference, "tags/list"), &[("n", &size)])?;
+    let mut tags: Vec<String> = Vec::new();
     for _ in 0..PAGES {
-        let scopes = Scopes::on(reference.repository(), PULL);
-        let call =
-            Call::new(Method::GET, url.clone(), &reference.name(), reference.repository(), scopes);
-        let page = |headers: &HeaderMap, bytes: bytes::Bytes| {
-            let list: TagList = serde_json::from_slice(&bytes).map_err(|error| {
-                RegistryError::Protocol { url: redacted(&url), reason: error.to_string() }
-            })?;
-            Ok((list.tags.unwrap_or_default(), next_page(wire, &url, headers)?))
-        };
-        let (page, next) = wire.fetch(&call, PAGE_LIMIT, page).await?;
+        let (page, next) = fetch_page(wire, reference, &url).await?;
+        // A full page without a link may be cut off all the same: some registries never link.
+        let cut = next.is_none() && page.len() == PAGE_SIZE;
+        let moved = page.last() != tags.last();
         tags.extend(page);
-        match next {
-            Some(next) => url = next,
-            None => return Ok(tags),
-        }
+        url = match (next, tags.last()) {
+            (Some(next), _) => next,
+            (None, Some(last)) if cut && moved => {
+                wire.host.url(&path(reference, "tags/list"), &[("n", &size), ("last", last)])?
+            }
+            _ => {
+                // A registry that ignores `last` has sent the same tags again.
+                tags.sort_unstable();
+                tags.dedup();
+                return Ok(tags);
+            }
+        };
     }
     Err(RegistryError::Protocol {
         url: redacted(&url),
         reason: format!("its list has more than {PAGES} pages"),
     })
+}
+
+async fn fetch_page(
+    wire: &Wire,
+    reference: &ImageReference,
+    url: &Url,
+) -> Result<(Vec<String>, Option<Url>), RegistryError> {
+    let scopes = Scopes::on(reference.repository(), PULL);
+    let what = reference.name();
+    let call = Call::new(Method::GET, url.clone(), &what, reference.repository(), scopes);
+    let page = |headers: &HeaderMap, bytes: bytes::Bytes| {
+        let list: TagList = serde_json::from_slice(&bytes).map_err(|error| {
+            RegistryError::Protocol { url: redacted(url), reason: error.to_string() }
+        })?;
+        Ok((list.tags.unwrap_or_default(), next_page(wire, url, headers)?))
+    };
+    wire.fetch(&call, PAGE_LIMIT, page).await
 }
 
 /// The page after this one: RFC 8288, the form that the distribution specification uses.

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use url::Url;
 
 use super::redact::redacted;
+use super::retry::Pauses;
 use super::scope::{PULL_PUSH, Scopes};
 use super::transport::{Body, Call, Wire};
 use super::{Client, RegistryError, path};
@@ -290,12 +291,30 @@ impl Upload<'_> {
                 }
                 Err(error) => error,
             };
-            if !is_range_refusal(&error) {
-                pauses.wait(error).await?;
-            }
-            (location, offset) = self.progress(&location).await?;
+            (location, offset) = self.recover(&location, error, &mut pauses).await?;
         }
         self.commit(location, Body::Empty).await
+    }
+
+    /// Asks where a broken upload goes on. Some registries give one up when a piece breaks; then the
+    /// piece's own error comes back, and the whole is begun anew.
+    async fn recover(
+        &self,
+        location: &Url,
+        error: RegistryError,
+        pauses: &mut Pauses,
+    ) -> Result<(Url, u64), RegistryError> {
+        let retryable = error.is_retryable();
+        let text = error.to_string();
+        if !is_range_refusal(&error) {
+            pauses.wait(error).await?;
+        }
+        match self.progress(location).await {
+            Err(lost) if lost.is_not_found() && retryable => {
+                Err(RegistryError::UploadLost { what: self.descriptor.digest.to_string(), text })
+            }
+            result => result,
+        }
     }
 
     async fn send_piece(

@@ -1,0 +1,12 @@
+//! The distribution client against real registries of two makes, and against what breaks between.
+#[path = "../support/mod.rs"]
+mod support;
+
+mod auth;
+mod content;
+mod faults;
+mod image;
+mod redirect;
+mod second;
+mod tls;
+mod token;
