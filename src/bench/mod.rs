@@ -1,4 +1,5 @@
 //! `kitwright bench`: scenarios, runner, statistics, report.
 
+pub mod measure;
 pub mod sample;
 pub mod stats;
