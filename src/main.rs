@@ -2,10 +2,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Kitwright starts itself anew under these guises, which must cost as little as they can.
-    let guise = kitwright::engine::host_ca::run_as_shim()
-        .or_else(kitwright::bench::measure::run_as_launcher);
-    if let Some(exit) = guise {
+    if let Some(exit) = kitwright::engine::host_ca::run_as_shim() {
+        return exit;
+    }
+    if let Some(exit) = kitwright::engine::supervisor::run_as_supervisor() {
         return exit;
     }
     kitwright::cli::main()

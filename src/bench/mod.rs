@@ -1,6 +1,4 @@
 //! `kitwright bench`: scenarios, runner, statistics, report.
 
-pub mod measure;
-pub mod report;
 pub mod sample;
 pub mod stats;

@@ -25,6 +25,7 @@ use tokio::net::UnixStream;
 use super::asks::Asks;
 use super::lease::{PROTOCOL, Reply, Request, Wish};
 pub use super::lease::{Running, Status};
+use super::programs::{Programs, ProgramsError};
 use super::state::{StateDir, StateError};
 use crate::fault::{Classified, Fault};
 
@@ -64,6 +65,10 @@ pub enum PrivateError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     State(#[from] StateError),
+    /// No engine is installed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Programs(#[from] ProgramsError),
     /// The supervisor did not start.
     #[error("cannot start the private engine's supervisor `{}`", program.display())]
     Supervisor {
@@ -115,6 +120,7 @@ impl Classified for PrivateError {
     fn fault(&self) -> Fault {
         match self {
             Self::State(error) => error.fault(),
+            Self::Programs(error) => error.fault(),
             Self::Differs { .. } => Fault::Usage,
             _ => Fault::Environment,
         }
@@ -304,6 +310,8 @@ async fn connect_or_start(options: &Options) -> Result<(Connection, Option<Child
     if let Some(connection) = connect(&options.state).await? {
         return Ok((connection, None));
     }
+    // The supervisor looks again; here the error still is one, with its help.
+    Programs::find(&options.state)?;
     let folder = options.state.create_engine()?;
     // Held for the few system calls between looking again and having bound the socket.
     let _lock = lock(&folder.join("start.lock"))?;
