@@ -12,14 +12,15 @@ pub mod caps;
 mod definition;
 mod env;
 mod graph;
-mod metadata;
+pub mod metadata;
+pub mod source;
 mod source_map;
 mod state;
 pub mod wire;
 
 pub use definition::{Definition, Vertex};
 pub use env::EnvList;
-pub use graph::{FileAction, Graph, Node, NodeId, Op};
+pub use graph::{FileAction, Graph, Node, NodeId, Op, base_input};
 pub use metadata::{Metadata, ProgressGroup};
 pub use source_map::{Location, Position, Range, SourceFile};
 pub use state::State;

@@ -1,0 +1,93 @@
+//! Arguments before the first stage: those of the platform, those of the file, and the epoch.
+use std::collections::BTreeMap;
+
+use buildkit_rs_proto::pb;
+
+use super::{CompileError, CompileErrorKind, Compiler};
+use crate::oci::platform::Platform;
+
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+impl Compiler<'_> {
+    /// Computes what `FROM` instructions, and `ARG` instructions without a value, may refer to.
+    pub(super) fn read_global_args(&mut self, build: &Platform) -> Result<(), CompileError> {
+        let last = self.file.stages.last().map_or("", |stage| &*stage.name);
+        let stage = match self.options.target.as_deref().unwrap_or(last) {
+            "" => "default",
+            name => name,
+        };
+        let target = &self.target_platform;
+        let defaults = [
+            ("BUILDPLATFORM", build.short()),
+            ("BUILDOS", build.os.clone()),
+            ("BUILDOSVERSION", build.os_version.clone()),
+            ("BUILDARCH", build.architecture.clone()),
+            ("BUILDVARIANT", build.variant.clone()),
+            ("TARGETPLATFORM", target.to_string()),
+            ("TARGETOS", target.os.clone()),
+            ("TARGETOSVERSION", target.os_version.clone()),
+            ("TARGETARCH", target.architecture.clone()),
+            ("TARGETVARIANT", target.variant.clone()),
+            ("TARGETSTAGE", stage.to_owned()),
+        ];
+        for (key, value) in defaults {
+            self.global_args.set(key, self.build_args.get(key).unwrap_or(&value));
+        }
+        for global in &self.file.global_args {
+            for arg in &global.arg.args {
+                let given = self.build_args.get(&arg.key);
+                let value = match (given, &arg.value) {
+                    (Some(value), _) => value.clone(),
+                    (None, Some(default)) => self
+                        .lexer
+                        .expand(default, &self.global_args)
+                        .map_err(|error| self.error(error.into(), global.origin.lines))?
+                        .into_owned(),
+                    (None, None) => continue,
+                };
+                self.global_args.set(&arg.key, &value);
+            }
+        }
+        self.read_epoch()
+    }
+
+    /// Reads the time that all files get, and gives it its canonical spelling everywhere.
+    fn read_epoch(&mut self) -> Result<(), CompileError> {
+        let given = self.build_args.get(SOURCE_DATE_EPOCH);
+        let from_file = || self.global_args.get(SOURCE_DATE_EPOCH).filter(|value| !value.is_empty());
+        let Some(text) = given.map(String::as_str).or_else(from_file).map(str::to_owned) else {
+            return Ok(());
+        };
+        if text.is_empty() {
+            self.build_args.to_mut().remove(SOURCE_DATE_EPOCH);
+            self.global_args.remove(SOURCE_DATE_EPOCH);
+            return Ok(());
+        }
+        let seconds: i64 = text.parse().map_err(|_| CompileErrorKind::Epoch(text))?;
+        self.epoch = Some(seconds);
+        if self.build_args.contains_key(SOURCE_DATE_EPOCH) {
+            self.build_args.to_mut().insert(SOURCE_DATE_EPOCH.to_owned(), seconds.to_string());
+        }
+        if self.global_args.get(SOURCE_DATE_EPOCH).is_some() {
+            self.global_args.set(SOURCE_DATE_EPOCH, &seconds.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// The proxies among the build arguments; of several spellings the last in byte order counts.
+pub(super) fn proxy_env(build_args: &BTreeMap<String, String>) -> Option<pb::ProxyEnv> {
+    let mut proxy = None;
+    for (key, value) in build_args {
+        let field: fn(&mut pb::ProxyEnv) -> &mut String = match key.to_lowercase().as_str() {
+            "http_proxy" => |proxy| &mut proxy.http_proxy,
+            "https_proxy" => |proxy| &mut proxy.https_proxy,
+            "ftp_proxy" => |proxy| &mut proxy.ftp_proxy,
+            "no_proxy" => |proxy| &mut proxy.no_proxy,
+            "all_proxy" => |proxy| &mut proxy.all_proxy,
+            _ => continue,
+        };
+        value.clone_into(field(proxy.get_or_insert_default()));
+    }
+    proxy
+}

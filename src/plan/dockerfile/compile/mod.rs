@@ -1,0 +1,248 @@
+//! Dockerfile to LLB: stages are resolved, then their instructions build a graph one by one.
+//!
+//! The order of everything is that of BuildKit's frontend, because digests depend on it: global
+//! arguments, stages with their bases, the dependencies between them, base images with their
+//! `ONBUILD` triggers, the instructions of every stage that the target needs, and at last the build
+//! context, whose list of used paths is only then complete.
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use buildkit_rs_proto::pb;
+
+use super::compiled::{Compiled, CompiledPlatform, UsedImage};
+use super::expand::{Lexer, Variables};
+use super::instruction::{Dockerfile, Instruction, Stage};
+use super::options::CompileOptions;
+use super::resolver::{ImageQuery, ImageResolver};
+use super::source::LineRange;
+use crate::oci::config::ImageConfig;
+use crate::oci::platform::Platform;
+use crate::plan::llb::{EnvList, Graph, NodeId, Range, State};
+use context::{NamedContext, PendingLocal};
+use image::Image;
+
+mod args;
+mod base;
+mod chmod;
+mod context;
+mod copy;
+mod dispatch;
+mod error;
+mod expose;
+mod finish;
+mod image;
+mod mounts;
+mod names;
+mod run;
+mod signal;
+mod stages;
+mod text;
+
+pub use error::{CompileError, CompileErrorKind};
+
+/// Compiles `file` for every platform that `options` asks for.
+///
+/// # Errors
+///
+/// [`CompileError::Unresolved`] names images that `resolver` has no answer for yet: look them up and
+/// compile again, at most three times in all. Other errors are final.
+pub fn compile(
+    file: &Dockerfile,
+    options: &CompileOptions,
+    resolver: &dyn ImageResolver,
+) -> Result<Compiled, CompileError> {
+    let targets: Vec<Option<&Platform>> = match &options.platforms[..] {
+        [] => vec![None],
+        platforms => platforms.iter().map(Some).collect(),
+    };
+    let mut platforms = Vec::with_capacity(targets.len());
+    let mut unresolved = BTreeSet::new();
+    for target in targets {
+        match Compiler::new(file, options, resolver, target)?.run() {
+            Ok(compiled) => platforms.push(compiled),
+            Err(CompileError::Unresolved(queries)) => unresolved.extend(queries),
+            Err(other) => return Err(other),
+        }
+    }
+    if !unresolved.is_empty() {
+        return Err(CompileError::Unresolved(unresolved.into_iter().collect()));
+    }
+    Ok(Compiled { platforms, multi_platform: options.is_multi_platform() })
+}
+
+/// A stage, or an image that an instruction copies from or mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct StageId(usize);
+
+/// A set of paths that instructions use; stages share that of their base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PathsId(usize);
+
+/// One compilation for one platform.
+struct Compiler<'a> {
+    file: &'a Dockerfile,
+    options: &'a CompileOptions,
+    resolver: &'a dyn ImageResolver,
+    target_platform: Platform,
+    /// Whether nobody asked for the platform.
+    implicit_target: bool,
+    build_args: Cow<'a, BTreeMap<String, String>>,
+    global_args: EnvList,
+    epoch: Option<i64>,
+    proxy: Option<pb::ProxyEnv>,
+    lexer: Lexer,
+    graph: Graph,
+    /// The build context, reserved until its paths are known.
+    context: NodeId,
+    /// Paths of the build context that dispatched stages use.
+    context_paths: BTreeSet<String>,
+    stages: Vec<StageState<'a>>,
+    by_name: BTreeMap<String, StageId>,
+    paths: Vec<BTreeSet<String>>,
+    locals: Vec<PendingLocal>,
+    unresolved: BTreeSet<ImageQuery>,
+    images: BTreeSet<UsedImage>,
+    secrets: BTreeMap<String, bool>,
+    ssh: BTreeMap<String, bool>,
+}
+
+/// What becomes of a stage.
+#[derive(Default)]
+struct StageState<'a> {
+    /// The stage as parsed; `None` for an image that is only copied from or mounted.
+    parsed: Option<&'a Stage>,
+    /// The lines it is at.
+    lines: LineRange,
+    /// Its base with variables expanded, later its full reference.
+    base_name: String,
+    /// The name that progress output shows.
+    shown_name: String,
+    state: Option<State>,
+    image: Image,
+    named_context: Option<NamedContext>,
+    platform: Option<Platform>,
+    base: Option<StageId>,
+    base_image: Option<ImageConfig>,
+    /// Whether its state is final.
+    dispatched: bool,
+    /// Whether its base image is known.
+    resolved: bool,
+    /// Whether the triggers of the stage below have been taken over.
+    triggers_taken: bool,
+    /// What it copies from and mounts, with the lines that do.
+    dependencies: BTreeMap<StageId, LineRange>,
+    /// Declared build arguments in order.
+    build_args: Vec<(String, Option<String>)>,
+    commands: Vec<Command<'a>>,
+    /// Paths of it that other stages use.
+    paths: Option<PathsId>,
+    ignore_cache: bool,
+    /// Steps counted so far and in all, as progress output shows them.
+    step: usize,
+    steps: usize,
+    scan_stage: bool,
+    scan_context: bool,
+    workdir_set: bool,
+    has_cmd: bool,
+}
+
+/// An instruction of a stage with what it depends on.
+#[derive(Clone)]
+struct Command<'a> {
+    instruction: Cow<'a, Instruction>,
+    /// For `COPY`, what it copies from; for `RUN`, what each of its mounts holds.
+    sources: Vec<StageId>,
+    is_trigger: bool,
+    lines: LineRange,
+}
+
+impl Variables for EnvList {
+    fn get(&self, name: &str) -> Option<&str> {
+        EnvList::get(self, name)
+    }
+}
+
+impl<'a> Compiler<'a> {
+    fn new(
+        file: &'a Dockerfile,
+        options: &'a CompileOptions,
+        resolver: &'a dyn ImageResolver,
+        target: Option<&Platform>,
+    ) -> Result<Self, CompileError> {
+        let build_platform = options.build_platforms.first().cloned().unwrap_or_else(Platform::host);
+        let target_platform = target.unwrap_or(&build_platform).clone();
+        if target_platform.os == "windows" {
+            return Err(CompileErrorKind::Unsupported("the target platform windows").into());
+        }
+        let mut graph = Graph::new();
+        let context = graph.reserve();
+        let mut compiler = Self {
+            file,
+            options,
+            resolver,
+            implicit_target: target.is_none(),
+            build_args: Cow::Borrowed(&options.build_args),
+            global_args: EnvList::default(),
+            epoch: None,
+            proxy: args::proxy_env(&options.build_args),
+            lexer: Lexer::new(file.escape),
+            graph,
+            context,
+            context_paths: BTreeSet::new(),
+            stages: Vec::with_capacity(file.stages.len()),
+            by_name: BTreeMap::new(),
+            paths: Vec::new(),
+            locals: Vec::new(),
+            unresolved: BTreeSet::new(),
+            images: BTreeSet::new(),
+            secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
+            target_platform,
+        };
+        compiler.read_global_args(&build_platform)?;
+        Ok(compiler)
+    }
+
+    fn run(mut self) -> Result<CompiledPlatform, CompileError> {
+        self.add_stages()?;
+        let target = self.find_target()?;
+        self.add_commands()?;
+        let needed = self.resolve_stages(target)?;
+        self.dispatch_stages(&needed)?;
+        self.finish(target)
+    }
+
+    fn stage(&self, id: StageId) -> &StageState<'a> {
+        &self.stages[id.0]
+    }
+
+    fn stage_mut(&mut self, id: StageId) -> &mut StageState<'a> {
+        &mut self.stages[id.0]
+    }
+
+    /// The state of a stage; that of an empty file system before it has one.
+    fn state(&self, id: StageId) -> State {
+        self.stage(id).state.clone().unwrap_or_else(State::scratch)
+    }
+
+    fn new_paths(&mut self) -> PathsId {
+        self.paths.push(BTreeSet::new());
+        PathsId(self.paths.len() - 1)
+    }
+
+    /// Notes that `path` of a stage is used.
+    fn use_path(&mut self, id: StageId, path: String) {
+        if let Some(paths) = self.stage(id).paths {
+            self.paths[paths.0].insert(path);
+        }
+    }
+
+    fn error(&self, kind: CompileErrorKind, lines: LineRange) -> CompileError {
+        kind.at(&self.file.source, lines)
+    }
+}
+
+/// The place of an instruction as engines take it: one range a line.
+fn location(lines: LineRange) -> Vec<Range> {
+    (lines.start..=lines.end).map(|line| Range::lines(line, line)).collect()
+}
