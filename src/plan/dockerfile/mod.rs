@@ -8,6 +8,7 @@
 //! [`parse`] does the first half without looking at any environment; words keep their variables
 //! until a stage is compiled, which expands them with [`expand::Lexer`].
 
+pub mod compile;
 pub mod compiled;
 pub mod directives;
 pub mod error;
@@ -25,6 +26,7 @@ pub mod suggest;
 mod text;
 mod url;
 
+pub use compile::{CompileError, CompileErrorKind, compile};
 pub use compiled::{Compiled, CompiledPlatform, LocalContext, UsedImage};
 pub use options::CompileOptions;
 pub use resolver::{ImageQuery, ImageResolver, KnownImages, ResolveError, ResolvedImage};

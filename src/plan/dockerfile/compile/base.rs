@@ -90,7 +90,7 @@ impl Compiler<'_> {
         })?;
         let own_platform = self.stage(id).platform.clone();
         let mut platform = own_platform.clone().unwrap_or_else(|| self.target_platform.clone());
-        let full = reference.clone().tag_name_only().to_string();
+        let full = reference.tag_name_only().to_string();
         self.stage_mut(id).base_name.clone_from(&full);
         let mut is_scratch = false;
         if is_needed {
@@ -107,9 +107,8 @@ impl Compiler<'_> {
                 platform = self.detect_platform(&base.config, platform);
             }
             is_scratch = is_without_layers(&base.config);
-            let pinned = pinned(reference, &base);
             let stage = self.stage_mut(id);
-            stage.base_name = pinned.to_string();
+            stage.base_name = base.reference.with_digest(base.digest).to_string();
             stage.image = Image::new(without_time(&base.config));
             stage.base_image = Some(base.config);
         }
@@ -130,9 +129,8 @@ impl Compiler<'_> {
         id: StageId,
         context: &super::NamedContext,
     ) -> Result<(), CompileErrorKind> {
-        let Some((state, config)) = self.load_context(context, self.stage(id).paths)? else {
-            return Ok(());
-        };
+        let paths = self.stage(id).paths;
+        let Some((state, config)) = self.load_context(context, paths)? else { return Ok(()) };
         let stage = self.stage_mut(id);
         stage.dispatched = true;
         stage.state = Some(state);
@@ -140,7 +138,7 @@ impl Compiler<'_> {
             if !config.architecture.is_empty() && !config.os.is_empty() {
                 stage.platform = Some(config.platform());
             }
-            stage.image = Image::new(config);
+            stage.image = Image::new(without_time(&config));
         }
         Ok(())
     }
@@ -152,9 +150,8 @@ impl Compiler<'_> {
         context: &super::NamedContext,
         platform: Platform,
     ) -> Result<(), CompileErrorKind> {
-        let Some((mut state, config)) = self.load_context(context, self.stage(id).paths)? else {
-            return Ok(());
-        };
+        let paths = self.stage(id).paths;
+        let Some((mut state, config)) = self.load_context(context, paths)? else { return Ok(()) };
         let config = config.unwrap_or_else(|| ImageConfig::empty(&platform));
         state.platform = Some(platform.normalize());
         let stage = self.stage_mut(id);
@@ -178,10 +175,9 @@ impl Compiler<'_> {
             other => other.as_str(),
         };
         let mut node = source::image(&reference, Some(platform), mode, metadata);
-        // An image that is only copied from or mounted stands in no line of its own.
+        // An image that is only mounted stands in no line of its own.
         let stage = self.stage(id);
-        let is_mount_only = stage.parsed.is_none() && stage.is_mount;
-        node.locations = vec![if is_mount_only { Vec::new() } else { location(stage.lines) }];
+        node.locations = vec![if stage.is_mount { Vec::new() } else { location(stage.lines) }];
         State::source(self.graph.add(node), Some(platform))
     }
 
@@ -274,7 +270,7 @@ impl Compiler<'_> {
         let mut commands = Vec::with_capacity(triggers.len());
         for trigger in &triggers {
             let instruction =
-                parse_trigger(trigger).map_err(|error| self.error(error.into(), lines))?;
+                parse_trigger(trigger, lines).map_err(|error| self.error(error.into(), lines))?;
             commands.push(self.command(id, Cow::Owned(instruction), lines, true)?);
         }
         let found_more = commands.iter().any(|command| !command.sources.is_empty());
@@ -292,7 +288,7 @@ impl Compiler<'_> {
         let (state, platform, paths) = (base.state.clone(), base.platform.clone(), base.paths);
         let mut image = base.image.inherit();
         let (base_image, workdir_set) = (base.base_image.clone(), base.workdir_set);
-        let mut build_args = base.build_args.clone();
+        let build_args = base.build_args.clone();
         image.config.config.on_build.clear();
         let stage = self.stage_mut(id);
         stage.state = state;
@@ -301,17 +297,8 @@ impl Compiler<'_> {
         stage.base_image = base_image;
         stage.paths = paths;
         stage.workdir_set = workdir_set;
-        std::mem::swap(&mut stage.build_args, &mut build_args);
-        stage.build_args.append(&mut build_args);
+        stage.build_args.extend(build_args);
     }
-}
-
-/// The reference with the digest that it points to.
-fn pinned(written: ImageReference, base: &Base) -> ImageReference {
-    let written_full = written.clone().tag_name_only();
-    // A redirected reference takes the place of the one that was written.
-    let reference = if base.reference == written_full { written } else { base.reference.clone() };
-    reference.with_digest(base.digest).tag_if_bare()
 }
 
 /// The config that an image made of it starts with: that has its own time.

@@ -123,6 +123,8 @@ struct StageState<'a> {
     platform: Option<Platform>,
     base: Option<StageId>,
     base_image: Option<ImageConfig>,
+    /// Whether it is an image that is mounted and in no line of its own.
+    is_mount: bool,
     /// Whether its state is final.
     dispatched: bool,
     /// Whether its base image is known.

@@ -1,6 +1,6 @@
 //! The stages of a file, what they depend on, and which of them a target needs.
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::super::expand::Uses;
 use super::super::instruction::{Instruction, InstructionKind, Stage};
@@ -180,22 +180,23 @@ impl<'a> Compiler<'a> {
                 .map(StageId)
                 .ok_or_else(|| self.error(CompileErrorKind::StageIndex(index), lines));
         }
-        Ok(self.find_stage(from).unwrap_or_else(|| self.add_image(from, lines)))
+        Ok(self.find_stage(from).unwrap_or_else(|| self.add_image(from, lines, false)))
     }
 
     /// A mount without `from` counts as one from scratch here, also if it has another source.
     fn mount_source(&mut self, from: &str, lines: LineRange) -> StageId {
         let from = if from.is_empty() { SCRATCH } else { from };
-        self.find_stage(from).unwrap_or_else(|| self.add_image(from, lines))
+        self.find_stage(from).unwrap_or_else(|| self.add_image(from, lines, true))
     }
 
     /// Adds an image that is no stage.
-    fn add_image(&mut self, name: &str, lines: LineRange) -> StageId {
+    fn add_image(&mut self, name: &str, lines: LineRange, is_mount: bool) -> StageId {
         let paths = self.new_paths();
         self.add_stage(StageState {
             lines,
             base_name: name.to_owned(),
             paths: Some(paths),
+            is_mount,
             ..StageState::default()
         })
     }
@@ -260,6 +261,3 @@ const fn is_step(kind: &InstructionKind) -> bool {
             | InstructionKind::Workdir(_)
     )
 }
-
-/// Every dependency with the lines that make it one.
-pub(super) type Dependencies = BTreeMap<StageId, LineRange>;

@@ -1,6 +1,8 @@
 //! Texts in the form in which Go prints values: history entries are made of them.
 use std::fmt::Write as _;
 
+use super::super::text::upper;
+
 /// A list as Go's `%v` prints it: `[a b]`.
 pub(super) fn list<T: AsRef<str>>(items: &[T]) -> String {
     let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
@@ -93,7 +95,7 @@ fn decimal(value: u64, unit: u64) -> String {
 /// The first word in upper case.
 pub(super) fn uppercase_first_word(text: &str) -> String {
     let (word, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
-    word.to_uppercase() + rest
+    upper(word).into_owned() + rest
 }
 
 /// The first line of a heredoc, with dots if there are more.
