@@ -54,7 +54,8 @@ impl Compiler<'_> {
     /// Reads the time that all files get, and gives it its canonical spelling everywhere.
     fn read_epoch(&mut self) -> Result<(), CompileError> {
         let given = self.build_args.get(SOURCE_DATE_EPOCH);
-        let from_file = || self.global_args.get(SOURCE_DATE_EPOCH).filter(|value| !value.is_empty());
+        let from_file =
+            || self.global_args.get(SOURCE_DATE_EPOCH).filter(|value| !value.is_empty());
         let Some(text) = given.map(String::as_str).or_else(from_file).map(str::to_owned) else {
             return Ok(());
         };

@@ -85,9 +85,8 @@ impl Compiler<'_> {
 
     fn resolve_base(&mut self, id: StageId, is_needed: bool) -> Result<(), CompileErrorKind> {
         let written = self.stage(id).base_name.clone();
-        let reference = ImageReference::parse(&written).map_err(|source| {
-            CompileErrorKind::BaseName { name: written.clone(), source }
-        })?;
+        let reference = ImageReference::parse(&written)
+            .map_err(|source| CompileErrorKind::BaseName { name: written.clone(), source })?;
         let own_platform = self.stage(id).platform.clone();
         let mut platform = own_platform.clone().unwrap_or_else(|| self.target_platform.clone());
         let full = reference.tag_name_only().to_string();
@@ -112,11 +111,7 @@ impl Compiler<'_> {
             stage.image = Image::new(without_time(&base.config));
             stage.base_image = Some(base.config);
         }
-        let state = if is_scratch {
-            State::scratch()
-        } else {
-            self.image_state(id, &platform)
-        };
+        let state = if is_scratch { State::scratch() } else { self.image_state(id, &platform) };
         let stage = self.stage_mut(id);
         stage.state = Some(state);
         stage.platform = Some(platform);
@@ -226,9 +221,8 @@ impl Compiler<'_> {
         answer: &ResolvedImage,
     ) -> Result<Base, CompileErrorKind> {
         let text = answer.reference.as_ref().unwrap_or(&query.reference);
-        let reference = ImageReference::parse(text).map_err(|source| {
-            CompileErrorKind::BaseName { name: text.clone(), source }
-        })?;
+        let reference = ImageReference::parse(text)
+            .map_err(|source| CompileErrorKind::BaseName { name: text.clone(), source })?;
         let config = ImageConfig::parse(&answer.config).map_err(|error| {
             CompileErrorKind::Config { reference: text.clone(), reason: error.to_string() }
         })?;
@@ -242,8 +236,7 @@ impl Compiler<'_> {
 
     /// Without a target platform, a base for another platform of the engine decides.
     fn detect_platform(&self, config: &ImageConfig, target: Platform) -> Platform {
-        let is_same =
-            |p: &&Platform| p.os == config.os && p.architecture == config.architecture;
+        let is_same = |p: &&Platform| p.os == config.os && p.architecture == config.architecture;
         if is_same(&&target) {
             return target;
         }

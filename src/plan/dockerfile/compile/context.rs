@@ -187,10 +187,9 @@ impl Compiler<'_> {
         &mut self,
         query: &ImageQuery,
     ) -> Result<Option<super::base::Base>, CompileErrorKind> {
-        let answer = self.resolve(query).map_err(|error| CompileErrorKind::Resolve {
-            error,
-            suggestion: None.into(),
-        })?;
+        let answer = self
+            .resolve(query)
+            .map_err(|error| CompileErrorKind::Resolve { error, suggestion: None.into() })?;
         answer.map(|answer| self.read_answer(query, &answer)).transpose()
     }
 
@@ -273,8 +272,7 @@ impl Compiler<'_> {
                 self.main_git_context(text, &git)
             }
             MainContext::Http { url, archive } => {
-                let node =
-                    source::http(url, "context", "", internal("load remote build context"));
+                let node = source::http(url, "context", "", internal("load remote build context"));
                 if *archive {
                     let source = self.graph.add(node);
                     copy_node(source, "/context", |copy| {
@@ -362,8 +360,7 @@ fn copy_node(source: NodeId, src: &str, change: impl Fn(&mut pb::FileActionCopy)
         ..pb::FileActionCopy::default()
     };
     change(&mut copy);
-    let action =
-        FileAction { source: Some(source), action: pb::file_action::Action::Copy(copy) };
+    let action = FileAction { source: Some(source), action: pb::file_action::Action::Copy(copy) };
     let op = Op::File { base: None, actions: vec![action] };
     let mut metadata = Metadata::default();
     metadata.caps.insert(crate::plan::llb::caps::FILE_BASE);

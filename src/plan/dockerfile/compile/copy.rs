@@ -222,8 +222,7 @@ impl<'a> Compiler<'a> {
         let mut metadata = self.copy_metadata(id, name);
         metadata.progress_group = strong;
         metadata.caps.insert(caps::MERGE_OP);
-        let node =
-            Node { metadata, locations: vec![location(command.lines)], ..Node::default() };
+        let node = Node { metadata, locations: vec![location(command.lines)], ..Node::default() };
         self.graph.merge(&[request.state.node, Some(copy)], node)
     }
 

@@ -260,11 +260,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn dispatch_healthcheck(
-        &mut self,
-        id: StageId,
-        check: super::super::instruction::Healthcheck,
-    ) {
+    fn dispatch_healthcheck(&mut self, id: StageId, check: super::super::instruction::Healthcheck) {
         let message = format!(
             "HEALTHCHECK {{Test:{} Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
             text::list(&check.test),
@@ -351,10 +347,7 @@ pub(super) fn file_node(op: Op, mut metadata: Metadata, lines: LineRange) -> Nod
 /// The owner `user[:group]` of files that are made on top of `base`.
 ///
 /// A name is looked up in the base's own files; a number, and root, need no looking up.
-pub(super) fn owner(
-    text: &str,
-    base: Option<crate::plan::llb::NodeId>,
-) -> pb::ChownOpt {
+pub(super) fn owner(text: &str, base: Option<crate::plan::llb::NodeId>) -> pb::ChownOpt {
     let user = |name: &str| {
         let by_id = match name {
             "" | "root" => Some(0),
@@ -370,9 +363,7 @@ pub(super) fn owner(
         pb::UserOpt { user: Some(user) }
     };
     match text.split_once(':') {
-        Some((name, group)) => {
-            pb::ChownOpt { user: Some(user(name)), group: Some(user(group)) }
-        }
+        Some((name, group)) => pb::ChownOpt { user: Some(user(name)), group: Some(user(group)) },
         None => pb::ChownOpt { user: Some(user(text)), group: None },
     }
 }

@@ -63,7 +63,9 @@ pub enum CompileErrorKind {
     },
     /// A base whose variables leave nothing.
     #[error("base name ({name}) should not be blank")]
-    #[diagnostic(help("give the variable a value: `--build-arg NAME=VALUE`, or `ARG NAME=default` before the first FROM"))]
+    #[diagnostic(help(
+        "give the variable a value: `--build-arg NAME=VALUE`, or `ARG NAME=default` before the first FROM"
+    ))]
     BlankBaseName {
         /// The name as written.
         name: String,
@@ -101,13 +103,17 @@ pub enum CompileErrorKind {
     StageIndex(i64),
     /// A variable in `--from`.
     #[error("variable expansion is not supported for --from")]
-    #[diagnostic(help("define a stage before this one, `FROM ${{NAME}} AS alias`, and copy from it"))]
+    #[diagnostic(help(
+        "define a stage before this one, `FROM ${{NAME}} AS alias`, and copy from it"
+    ))]
     VariableInFrom,
     /// Stages that need each other.
     #[error("circular dependency detected on stage: {0}")]
     Cycle(String),
     /// A stage that comes later.
-    #[error("cannot copy from stage `{from}`, it needs to be defined before current stage `{stage}`")]
+    #[error(
+        "cannot copy from stage `{from}`, it needs to be defined before current stage `{stage}`"
+    )]
     CopyFromLater {
         /// The stage copied from.
         from: String,
@@ -115,7 +121,9 @@ pub enum CompileErrorKind {
         stage: String,
     },
     /// A stage that comes later.
-    #[error("cannot mount from stage `{from}` to `{target}`, stage needs to be defined before current command")]
+    #[error(
+        "cannot mount from stage `{from}` to `{target}`, stage needs to be defined before current command"
+    )]
     MountFromLater {
         /// The stage mounted.
         from: String,
@@ -139,7 +147,9 @@ pub enum CompileErrorKind {
     ChmodOctal(String),
     /// A symbolic mode that is none.
     #[error("invalid chmod parameter: `{0}`: invalid syntax")]
-    #[diagnostic(help("write it as an octal number such as 0755, or as chmod(1) takes it, such as u+x,go-w"))]
+    #[diagnostic(help(
+        "write it as an octal number such as 0755, or as chmod(1) takes it, such as u+x,go-w"
+    ))]
     ChmodSymbolic(String),
     /// `COPY --checksum`.
     #[error("checksum can't be specified for COPY")]
@@ -194,7 +204,9 @@ pub enum CompileErrorKind {
     EmptyVolume,
     /// A time that is none.
     #[error("invalid SOURCE_DATE_EPOCH: {0}")]
-    #[diagnostic(help("it takes seconds since 1970; reading the time from a context or a stage needs the engine's frontend: `--frontend dockerfile.v0`"))]
+    #[diagnostic(help(
+        "it takes seconds since 1970; reading the time from a context or a stage needs the engine's frontend: `--frontend dockerfile.v0`"
+    ))]
     Epoch(String),
     /// A name that cannot be that of a context.
     #[error("invalid context name {name}")]
@@ -207,7 +219,9 @@ pub enum CompileErrorKind {
     },
     /// A named context that cannot be understood.
     #[error("named context `{name}` has the invalid source `{source_text}`: {reason}")]
-    #[diagnostic(help("it takes docker-image://, oci-layout://, a directory, a Git or an HTTP URL"))]
+    #[diagnostic(help(
+        "it takes docker-image://, oci-layout://, a directory, a Git or an HTTP URL"
+    ))]
     Context {
         /// Its name.
         name: String,

@@ -63,8 +63,7 @@ impl Compiler<'_> {
         config.config.labels.extend(labels.map(|(key, value)| (key.clone(), value.clone())));
         if !self.implicit_target {
             let platform = &self.target_platform;
-            let is_same =
-                platform.os == config.os && platform.architecture == config.architecture;
+            let is_same = platform.os == config.os && platform.architecture == config.architecture;
             config.os.clone_from(&platform.os);
             config.architecture.clone_from(&platform.architecture);
             if !platform.variant.is_empty() || !is_same {

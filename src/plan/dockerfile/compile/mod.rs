@@ -171,7 +171,8 @@ impl<'a> Compiler<'a> {
         resolver: &'a dyn ImageResolver,
         target: Option<&Platform>,
     ) -> Result<Self, CompileError> {
-        let build_platform = options.build_platforms.first().cloned().unwrap_or_else(Platform::host);
+        let build_platform =
+            options.build_platforms.first().cloned().unwrap_or_else(Platform::host);
         let target_platform = target.unwrap_or(&build_platform).clone();
         if target_platform.os == "windows" {
             return Err(CompileErrorKind::Unsupported("the target platform windows").into());

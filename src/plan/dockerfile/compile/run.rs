@@ -3,10 +3,10 @@ use std::borrow::Cow;
 
 use buildkit_rs_proto::pb;
 
+use super::super::error::ParseError;
 use super::super::expand::{Lexer, Variables};
 use super::super::heredoc;
 use super::super::instruction::{CommandLine, Mount, MountKind, Network, Run, Security};
-use super::super::error::ParseError;
 use super::context::internal;
 use super::{Command, CompileErrorKind, Compiler, StageId, location, text};
 use crate::plan::llb::metadata::{COMMAND, CUSTOM_NAME};
@@ -219,9 +219,8 @@ struct Masked<'a> {
 
 impl Variables for Masked<'_> {
     fn get(&self, name: &str) -> Option<&str> {
-        let is_secret = |mount: &Mount| {
-            mount.kind == MountKind::Secret && mount.env.as_deref() == Some(name)
-        };
+        let is_secret =
+            |mount: &Mount| mount.kind == MountKind::Secret && mount.env.as_deref() == Some(name);
         if self.mounts.iter().any(is_secret) {
             return Some("****");
         }
