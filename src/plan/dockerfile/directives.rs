@@ -162,7 +162,6 @@ impl Reader {
 }
 
 /// Reads the value of a `check=` directive in a comment (without its `#`).
-#[cfg_attr(not(test), expect(dead_code, reason = "the lint rules are not written yet"))]
 pub(crate) fn check_in_comment(comment: &str) -> Option<String> {
     match split(comment.as_bytes(), b"") {
         Some((Name::Check, value)) => Some(text::to_string(value)),

@@ -111,7 +111,7 @@ impl SourceCode for Source {
 ///
 /// It displays as `Dockerfile:3: <error>`; as a [`Diagnostic`] it labels the lines and passes on
 /// the code and help of the error inside.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located<E> {
     /// The Dockerfile.
     pub source: Source,
