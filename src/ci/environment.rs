@@ -49,6 +49,16 @@ impl Environment {
         Self(variables.into_iter().filter(|(name, _)| ours(name)).collect())
     }
 
+    /// The same variables with `name` set to `value`, or unset.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.0.insert(name.to_owned(), value.to_owned()),
+            None => self.0.remove(name),
+        };
+        self
+    }
+
     /// A variable's value; an empty one counts as unset, as it does for a runner.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

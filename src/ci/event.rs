@@ -263,9 +263,9 @@ impl Event {
         let told = environment.event_name().map(str::to_owned);
         let name = told.or_else(|| guess_name(&payload).map(str::to_owned));
         let name = name.ok_or(EventError::NoName)?;
-        let repository = environment.repository().map(str::to_owned);
-        let repository = repository
-            .or_else(|| payload.repository.as_ref().map(|repository| repository.full_name.clone()))
+        let told = payload.repository.as_ref().map(|repository| repository.full_name.clone());
+        let repository = told
+            .or_else(|| environment.repository().map(str::to_owned))
             .filter(|repository| repository.split('/').filter(|part| !part.is_empty()).count() == 2)
             .ok_or_else(|| field(&name, "repository.full_name", "set `GITHUB_REPOSITORY`"))?;
         let default_branch = payload.repository.as_ref().and_then(|it| it.default_branch.clone());

@@ -10,6 +10,7 @@
 //! Nothing here reads the process environment: the command line hands it in, so that every rule can
 //! be tried on a laptop with an event file.
 
+pub mod action;
 pub mod authorize;
 pub mod comment;
 pub mod detect;
@@ -17,6 +18,9 @@ pub mod environment;
 pub mod event;
 pub mod git;
 pub mod github;
+pub mod image;
+pub mod login;
+pub mod lookup;
 pub mod markdown;
 pub mod publish;
 pub mod push;
@@ -25,3 +29,4 @@ pub mod report;
 pub mod settings;
 pub mod summary;
 pub mod tags;
+pub mod wait;

@@ -44,6 +44,8 @@ pub struct Report {
     pub digest: Option<String>,
     /// The image pinned to its digest: what a job should use.
     pub pinned: Option<String>,
+    /// The run that built it, when it was waited for.
+    pub run: Option<String>,
 }
 
 impl Report {
@@ -86,6 +88,7 @@ impl Report {
             merge_base: detection.and_then(|detection| detection.merge_base.clone()),
             digest: None,
             pinned: None,
+            run: None,
         })
     }
 }

@@ -1,0 +1,431 @@
+//! The inputs of docker/build-push-action, as flags of `kitwright build`.
+//!
+//! A workflow that builds with `docker/build-push-action` replaces that one line and keeps its `with:`.
+//! The inputs arrive as one JSON object in the environment, never in a shell's words. Values of secrets
+//! leave it for files that only this user reads, and the build sees their paths alone.
+//!
+//! Lists are written as that action reads them: a line each, commas too where an item cannot hold one,
+//! and an item in double quotes may have line ends inside.
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::fault::{Classified, Fault};
+
+/// How an input becomes flags.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The flag once, with the value.
+    Text,
+    /// The flag once for each item; commas divide items too.
+    Words,
+    /// The flag once for each line.
+    Lines,
+    /// The flag alone, when the value is true.
+    Switch,
+    /// The flag once, with the items joined by commas.
+    Joined,
+}
+
+/// Inputs that are flags of the same meaning.
+const FLAGS: &[(&str, &str, Kind)] = &[
+    ("add-hosts", "--add-host", Kind::Words),
+    ("allow", "--allow", Kind::Words),
+    ("annotations", "--annotation", Kind::Lines),
+    ("attests", "--attest", Kind::Lines),
+    ("build-args", "--build-arg", Kind::Lines),
+    ("build-contexts", "--build-context", Kind::Lines),
+    ("builder", "--builder", Kind::Text),
+    ("cache", "--cache", Kind::Text),
+    ("cache-from", "--cache-from", Kind::Lines),
+    ("cache-mounts", "--cache-mounts", Kind::Text),
+    ("cache-to", "--cache-to", Kind::Lines),
+    ("cgroup-parent", "--cgroup-parent", Kind::Text),
+    ("file", "--file", Kind::Text),
+    ("labels", "--label", Kind::Lines),
+    ("load", "--load", Kind::Switch),
+    ("locked", "--locked", Kind::Switch),
+    ("network", "--network", Kind::Text),
+    ("no-cache", "--no-cache", Kind::Switch),
+    ("no-cache-filters", "--no-cache-filter", Kind::Words),
+    ("outputs", "--output", Kind::Lines),
+    ("platforms", "--platform", Kind::Joined),
+    ("provenance", "--provenance", Kind::Text),
+    ("pull", "--pull", Kind::Switch),
+    ("push", "--push", Kind::Switch),
+    ("reuse", "--reuse", Kind::Switch),
+    ("sbom", "--sbom", Kind::Text),
+    ("shm-size", "--shm-size", Kind::Text),
+    ("ssh", "--ssh", Kind::Words),
+    ("tags", "--tag", Kind::Words),
+    ("target", "--target", Kind::Text),
+    ("ulimit", "--ulimit", Kind::Lines),
+];
+/// Inputs that have no flag of their own.
+const OTHERS: &[&str] =
+    &["call", "context", "github-token", "secret-envs", "secret-files", "secrets"];
+
+/// The arguments of `kitwright build`, and the secrets that live as long as it runs.
+#[derive(Debug)]
+pub struct Arguments {
+    /// The flags and the context.
+    pub arguments: Vec<String>,
+    /// The folder of the secrets' files.
+    secrets: Option<tempfile::TempDir>,
+}
+
+/// Inputs that make no build.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ActionError {
+    /// The environment has no inputs.
+    #[error("`KITWRIGHT_INPUTS` is not set")]
+    #[diagnostic(help(
+        "the composite action sets it: `KITWRIGHT_INPUTS: ${{{{ toJSON(inputs) }}}}`"
+    ))]
+    NoInputs,
+    /// The inputs are not an object of texts. The cause would quote them, and there are secrets.
+    #[error("`KITWRIGHT_INPUTS` is not a JSON object of strings")]
+    Inputs,
+    /// There is no such input.
+    #[error("there is no input `{0}`")]
+    #[diagnostic(help("the inputs are those of docker/build-push-action; see docs/ci.md"))]
+    Unknown(String),
+    /// The input is known and cannot be obeyed.
+    #[error("the input `{input}` cannot be obeyed: {why}")]
+    Unsupported {
+        /// The input.
+        input: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// A value that is to be true or false is neither.
+    #[error("the input `{input}` is `{value}`, neither `true` nor `false`")]
+    NotBoolean {
+        /// The input.
+        input: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// An item is not `name=value`. The item is not shown: it may be a secret.
+    #[error("item {item} of the input `{input}` is not written as `name=value`")]
+    NotAPair {
+        /// The input.
+        input: &'static str,
+        /// Which item, from 1.
+        item: usize,
+    },
+    /// A quotation does not end.
+    #[error("a double quote in the input `{0}` is not closed")]
+    Quote(&'static str),
+    /// A secret's file cannot be written.
+    #[error("cannot write a secret into `{}`", path.display())]
+    Write {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Classified for ActionError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Write { .. } => Fault::Environment,
+            _ => Fault::Usage,
+        }
+    }
+}
+
+impl Arguments {
+    /// Reads the inputs' JSON; secrets' files go into a folder below `temp`.
+    ///
+    /// # Errors
+    ///
+    /// An [`ActionError`] that names the input, and never a secret.
+    pub fn parse(inputs: &str, temp: &Path) -> Result<Self, ActionError> {
+        let inputs: BTreeMap<String, String> =
+            serde_json::from_str(inputs).map_err(|_| ActionError::Inputs)?;
+        let known = |name: &String| {
+            FLAGS.iter().any(|(input, ..)| input == name) || OTHERS.contains(&name.as_str())
+        };
+        if let Some(unknown) = inputs.keys().find(|name| !known(name)) {
+            return Err(ActionError::Unknown(unknown.clone()));
+        }
+        let get = |name: &str| inputs.get(name).map(|value| value.trim()).unwrap_or_default();
+        let mut arguments = Vec::new();
+        for (input, flag, kind) in FLAGS {
+            flags(&mut arguments, input, flag, *kind, get(input))?;
+        }
+        match get("call") {
+            "" | "build" => {}
+            "check" => arguments.push("--check".to_owned()),
+            other => {
+                let why = format!("`{other}` is neither `build` nor `check`");
+                return Err(ActionError::Unsupported { input: "call", why });
+            }
+        }
+        let mut secrets = Secrets { temp, dir: None };
+        secrets.values(&mut arguments, get("secrets"))?;
+        for (name, variable) in pairs("secret-envs", get("secret-envs"), true)? {
+            secret(&mut arguments, &name, "env", &variable);
+        }
+        for (name, file) in pairs("secret-files", get("secret-files"), false)? {
+            secret(&mut arguments, &name, "src", &file);
+        }
+        let context = context(get("context"));
+        if is_remote(&context) && !get("github-token").is_empty() {
+            secrets.value(&mut arguments, "GIT_AUTH_TOKEN", get("github-token"))?;
+        }
+        // After `--`: a context that begins with a dash is no flag.
+        arguments.extend(["--".to_owned(), context]);
+        Ok(Self { arguments, secrets: secrets.dir })
+    }
+
+    /// Removes the secrets' files.
+    ///
+    /// # Errors
+    ///
+    /// [`ActionError::Write`] when the system does not let us.
+    pub fn close(self) -> Result<(), ActionError> {
+        let Some(dir) = self.secrets else { return Ok(()) };
+        let path = dir.path().to_owned();
+        dir.close().map_err(|source| ActionError::Write { path, source })
+    }
+}
+
+/// The context to build: the work tree unless it says otherwise.
+///
+/// `{{defaultContext}}` is the repository at GitHub for that action. The job has checked it out, and
+/// what it has changed since is meant.
+fn context(input: &str) -> String {
+    match input.strip_prefix("{{defaultContext}}") {
+        None if input.is_empty() => ".".to_owned(),
+        None => input.to_owned(),
+        Some(rest) => format!("./{}", rest.trim_start_matches(':')),
+    }
+}
+
+/// Whether a context is fetched with a token.
+fn is_remote(context: &str) -> bool {
+    context.starts_with("https://") || context.starts_with("git@") || context.starts_with("git://")
+}
+
+fn flags(
+    arguments: &mut Vec<String>,
+    input: &'static str,
+    flag: &str,
+    kind: Kind,
+    value: &str,
+) -> Result<(), ActionError> {
+    let items = match kind {
+        Kind::Switch => {
+            if boolean(input, value)? {
+                arguments.push(flag.to_owned());
+            }
+            return Ok(());
+        }
+        Kind::Text if value.is_empty() => Vec::new(),
+        Kind::Text => vec![value.to_owned()],
+        Kind::Lines => list(input, value, false)?,
+        Kind::Words => list(input, value, true)?,
+        Kind::Joined => {
+            let items = list(input, value, true)?;
+            if items.is_empty() { items } else { vec![items.join(",")] }
+        }
+    };
+    arguments.extend(items.into_iter().map(|item| format!("{flag}={item}")));
+    Ok(())
+}
+
+/// A workflow's booleans, as YAML's core schema writes them.
+fn boolean(input: &'static str, value: &str) -> Result<bool, ActionError> {
+    match value {
+        "" | "false" | "False" | "FALSE" => Ok(false),
+        "true" | "True" | "TRUE" => Ok(true),
+        _ => Err(ActionError::NotBoolean { input, value: value.to_owned() }),
+    }
+}
+
+/// Splits a list. An item that begins with a double quote goes on to the closing one.
+fn list(input: &'static str, text: &str, commas: bool) -> Result<Vec<String>, ActionError> {
+    let mut items = Vec::new();
+    let mut item = String::new();
+    let mut quoted = false;
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                item.push('"');
+            }
+            '"' if quoted => quoted = false,
+            '"' if item.trim().is_empty() => quoted = true,
+            '\n' if !quoted => items.push(std::mem::take(&mut item)),
+            ',' if !quoted && commas => items.push(std::mem::take(&mut item)),
+            other => item.push(other),
+        }
+    }
+    if quoted {
+        return Err(ActionError::Quote(input));
+    }
+    items.push(item);
+    let trimmed = items.into_iter().map(|item| item.trim().to_owned());
+    Ok(trimmed.filter(|item| !item.is_empty()).collect())
+}
+
+fn pairs(
+    input: &'static str,
+    text: &str,
+    commas: bool,
+) -> Result<Vec<(String, String)>, ActionError> {
+    let items = list(input, text, commas)?;
+    let pairs = items.iter().enumerate().map(|(at, item)| {
+        let pair = item.split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, value) = pair.ok_or(ActionError::NotAPair { input, item: at + 1 })?;
+        Ok((name.to_owned(), value.to_owned()))
+    });
+    pairs.collect()
+}
+
+/// Writes a `--secret` flag; a field with a comma is quoted, as the flag's grammar has it.
+fn secret(arguments: &mut Vec<String>, id: &str, from: &str, value: &str) {
+    let field = |name: &str, value: &str| {
+        let field = format!("{name}={value}");
+        if field.contains([',', '"']) {
+            format!("\"{}\"", field.replace('"', "\"\""))
+        } else {
+            field
+        }
+    };
+    arguments.push(format!("--secret={},{}", field("id", id), field(from, value)));
+}
+
+struct Secrets<'a> {
+    temp: &'a Path,
+    dir: Option<tempfile::TempDir>,
+}
+
+impl Secrets<'_> {
+    fn values(&mut self, arguments: &mut Vec<String>, text: &str) -> Result<(), ActionError> {
+        for (name, value) in pairs("secrets", text, false)? {
+            self.value(arguments, &name, &value)?;
+        }
+        Ok(())
+    }
+
+    fn value(
+        &mut self,
+        arguments: &mut Vec<String>,
+        name: &str,
+        value: &str,
+    ) -> Result<(), ActionError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ActionError::Write { path, source }
+        };
+        let dir = match self.dir.take() {
+            Some(dir) => dir,
+            None => tempfile::Builder::new()
+                .prefix("kitwright-secrets-")
+                .tempdir_in(self.temp)
+                .map_err(failed(self.temp))?,
+        };
+        // The name of the file tells nothing; the folder and the file are this user's alone.
+        let path = dir.path().join(arguments.len().to_string());
+        let mut options = fs_err::OpenOptions::new();
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.options_mut().mode(0o600);
+        }
+        let file = options.write(true).create_new(true).open(&path);
+        let written = file.and_then(|mut file| file.write_all(value.as_bytes()));
+        written.map_err(failed(dir.path()))?;
+        secret(arguments, name, "src", &path.to_string_lossy());
+        self.dir = Some(dir);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(inputs: &serde_json::Value) -> Result<Arguments, ActionError> {
+        Arguments::parse(&inputs.to_string(), &std::env::temp_dir())
+    }
+
+    #[test]
+    fn inputs_become_flags_and_the_context_comes_last() {
+        let inputs = serde_json::json!({
+            "context": "", "file": "gen.Dockerfile", "push": "true", "load": "false",
+            "tags": "r/a:1,r/a:2\nr/a:3", "build-args": "A=1,2\nB=3\n",
+            "platforms": "linux/amd64, linux/arm64", "labels": "\"a=x\ny\"",
+            "cache-from": "type=registry,ref=r/a:cache", "provenance": "false", "sbom": "",
+        });
+        assert_eq!(
+            parse(&inputs).unwrap().arguments,
+            [
+                "--build-arg=A=1,2",
+                "--build-arg=B=3",
+                "--cache-from=type=registry,ref=r/a:cache",
+                "--file=gen.Dockerfile",
+                "--label=a=x\ny",
+                "--platform=linux/amd64,linux/arm64",
+                "--provenance=false",
+                "--push",
+                "--tag=r/a:1",
+                "--tag=r/a:2",
+                "--tag=r/a:3",
+                "--",
+                ".",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_secret_is_a_file_and_never_an_argument() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let inputs = serde_json::json!({
+            "secrets": "\"key=line 1\nline \"\"2\"\"\"\ntoken=s3cret",
+            "secret-envs": "a=A,b=B", "secret-files": "f=./x,y",
+        });
+        let arguments = parse(&inputs).unwrap();
+        let text = arguments.arguments.join(" ");
+        assert!(!text.contains("s3cret") && !text.contains("line"), "{text}");
+        let path = |at: usize| {
+            let argument: &String = &arguments.arguments[at];
+            PathBuf::from(argument.split_once("src=").unwrap().1)
+        };
+        assert_eq!(std::fs::read_to_string(path(0)).unwrap(), "line 1\nline \"2\"");
+        assert_eq!(std::fs::read_to_string(path(1)).unwrap(), "s3cret");
+        let mode = std::fs::metadata(path(1)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(arguments.arguments[2..4], ["--secret=id=a,env=A", "--secret=id=b,env=B"]);
+        assert_eq!(arguments.arguments[4], "--secret=id=f,\"src=./x,y\"");
+        let file = path(1);
+        arguments.close().unwrap();
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn the_token_goes_to_remote_contexts_alone() {
+        let local = serde_json::json!({ "context": ".", "github-token": "ghs_x" });
+        assert_eq!(parse(&local).unwrap().arguments, ["--", "."]);
+        let remote = serde_json::json!({ "context": "https://h/r.git", "github-token": "ghs_x" });
+        let arguments = parse(&remote).unwrap().arguments;
+        assert!(arguments[0].starts_with("--secret=id=GIT_AUTH_TOKEN,src="), "{arguments:?}");
+    }
+
+    #[test]
+    fn bad_inputs_are_named_and_never_quoted() {
+        assert_eq!(context("{{defaultContext}}:docker"), "./docker");
+        let error = |inputs| parse(&inputs).expect_err("bad inputs").to_string();
+        assert_eq!(error(serde_json::json!({ "tag": "x" })), "there is no input `tag`");
+        assert!(error(serde_json::json!({ "push": "yes" })).contains("neither `true` nor"));
+        assert!(error(serde_json::json!({ "call": "outline" })).contains("`outline`"));
+        let secret = error(serde_json::json!({ "secrets": "ok=1\ns3cret" }));
+        assert_eq!(secret, "item 2 of the input `secrets` is not written as `name=value`");
+        assert!(error(serde_json::json!({ "secrets": "\"a=b" })).contains("is not closed"));
+        assert!(!error(serde_json::json!({ "secrets": ["s3cret"] })).contains("s3cret"));
+    }
+}
