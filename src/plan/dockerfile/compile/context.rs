@@ -140,7 +140,9 @@ impl Compiler<'_> {
         let reference = answer.reference.tag_name_only().to_string();
         let metadata = Metadata::named(format!("[context {}] {text}", context.full_name));
         let node = source::image(&reference, context.platform.as_ref(), "", metadata);
-        Ok(Some(self.image_context(node, context.platform.as_ref(), answer.config)))
+        // What is reported as the base has lost its time; that of a layout has not.
+        let config = ImageConfig { created: None, ..answer.config };
+        Ok(Some(self.image_context(node, context.platform.as_ref(), config)))
     }
 
     fn load_layout(
