@@ -12,7 +12,8 @@ fn every_op_encodes_to_the_same_bytes_again() {
     for case in all() {
         let results = case.expected["results"].as_array().unwrap().iter();
         let loads = case.expected["loads"].as_array().unwrap().iter();
-        for vertex in results.chain(loads).flat_map(|result| result["vertices"].as_array().unwrap()) {
+        for vertex in results.chain(loads).flat_map(|result| result["vertices"].as_array().unwrap())
+        {
             let bytes = raw(vertex);
             let op = pb::Op::decode(&*bytes).unwrap();
             assert_eq!(encode_op(&op), bytes, "{}: {op:?}", case.name);
