@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod case;
+mod mutate;
 mod oracle;
 mod outcome;
 mod stub;
+mod texts;
 
 use outcome::Outcome;
 
