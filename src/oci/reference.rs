@@ -141,8 +141,11 @@ impl ImageReference {
             }
             _ => path.to_owned(),
         };
-        check_registry(text, registry)?;
-        check_repository(text, path, &repository)?;
+        if check_registry(text, registry)? == RegistryKind::Component {
+            check_repository(text, path, &format!("{registry}/{repository}"))?;
+        } else {
+            check_repository(text, path, &repository)?;
+        }
         if let Some(tag) = tag {
             check_tag(text, tag)?;
         }
@@ -328,7 +331,17 @@ fn parse_digest(reference: &str, digest: &str) -> Result<Digest, ReferenceError>
     digest.parse().map_err(error)
 }
 
-fn check_registry(reference: &str, registry: &str) -> Result<(), ReferenceError> {
+/// What the part before the first slash is by the grammar.
+#[derive(PartialEq, Eq)]
+enum RegistryKind {
+    /// A host or address with an optional port.
+    Host,
+    /// A component of a path: no host, but registries of such names (`my_registry.local`) are
+    /// reached all the same.
+    Component,
+}
+
+fn check_registry(reference: &str, registry: &str) -> Result<RegistryKind, ReferenceError> {
     let (host_fits, port) = match registry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => (is_ipv6(address), port),
         None => {
@@ -337,7 +350,10 @@ fn check_registry(reference: &str, registry: &str) -> Result<(), ReferenceError>
         }
     };
     if host_fits && is_optional_port(port) {
-        return Ok(());
+        return Ok(RegistryKind::Host);
+    }
+    if is_component(registry) {
+        return Ok(RegistryKind::Component);
     }
     let (reference, registry) = (reference.to_owned(), registry.to_owned());
     Err(ReferenceError::Registry { reference, registry })

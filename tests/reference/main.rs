@@ -8,6 +8,7 @@ mod case;
 mod mutate;
 mod oracle;
 mod outcome;
+mod parsing;
 mod stub;
 mod texts;
 

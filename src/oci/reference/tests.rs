@@ -75,8 +75,8 @@ fn each_breach_names_its_part() {
             "image reference `ghcr.io/Org/x` has upper-case letters in its repository name",
         ),
         (
-            "foo_bar.com/x",
-            "image reference `foo_bar.com/x` names `foo_bar.com`, which is not a registry host",
+            "Foo_bar.com/x",
+            "image reference `Foo_bar.com/x` names `Foo_bar.com`, which is not a registry host",
         ),
         (
             "https://ghcr.io/x",

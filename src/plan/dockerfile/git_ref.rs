@@ -3,7 +3,7 @@
 //! `https://host/repo.git#ref:subdir`, `git@host:repo?ref=v1&subdir=a`, `ssh://…`, `git://…`, and for
 //! build contexts only, `github.com/owner/repo`.
 use super::options::parse_bool;
-use super::url::{Url, query_pairs};
+use super::url::{Url, query_pairs, strict_query_pairs};
 
 /// A Git repository and what to take of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Remote {
             scheme: "ssh".to_owned(),
             host: host.to_owned(),
             path: path.to_owned(),
-            query: query_pairs(query),
+            query: strict_query_pairs(query)?,
             fragment: fragment.to_owned(),
             text: format!("{user}@{host}:{path}"),
         })

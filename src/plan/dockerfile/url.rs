@@ -8,9 +8,9 @@
 pub(super) struct Url {
     /// In lower case.
     pub scheme: String,
-    /// User and password, still escaped.
+    /// User and password, escaped as Go prints them.
     pub user: Option<String>,
-    /// Host and port as written.
+    /// Host and port, decoded.
     pub host: String,
     /// Path, decoded.
     pub path: String,
@@ -18,6 +18,8 @@ pub(super) struct Url {
     raw_path: String,
     /// Query as written.
     pub query: String,
+    /// Whether there is a `?` and nothing behind it.
+    empty_query: bool,
     /// Fragment, decoded.
     pub fragment: String,
 }
@@ -25,33 +27,31 @@ pub(super) struct Url {
 impl Url {
     /// Reads `text`; `None` when Go would refuse it.
     pub(super) fn parse(text: &str) -> Option<Self> {
+        let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
         if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
             return None;
         }
-        let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (scheme, rest) = match rest.split_once("://") {
-            Some((scheme, rest)) if is_scheme(scheme) => (scheme.to_lowercase(), Some(rest)),
-            _ => (String::new(), None),
-        };
-        let (authority, raw_path) = match rest {
-            Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
-            None => ("", text.split(['#', '?']).next().unwrap_or_default()),
+        let (rest, query) = text.split_once('?').unwrap_or((text, ""));
+        let empty_query = query.is_empty() && text.ends_with('?');
+        let (scheme, authority, raw_path) = match rest.split_once("://") {
+            Some((scheme, rest)) if is_scheme(scheme) => {
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                (scheme.to_lowercase(), authority, path)
+            }
+            _ => (String::new(), "", rest),
         };
         let (user, host) = match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(user.to_owned()), host),
+            Some((user, host)) => (Some(normal_user(user)?), host),
             None => (None, authority),
         };
-        if !is_host(host) || user.as_deref().is_some_and(|user| !is_user(user)) {
-            return None;
-        }
         Some(Self {
+            host: decode_host(&scheme, host)?,
             scheme,
             user,
-            host: host.to_owned(),
             path: unescape(raw_path, false)?,
             raw_path: raw_path.to_owned(),
             query: query.to_owned(),
+            empty_query,
             fragment: unescape(fragment, false)?,
         })
     }
@@ -59,8 +59,11 @@ impl Url {
     /// The URL without query and fragment.
     pub(super) fn without_options(&self) -> String {
         let user = self.user.as_deref().map(|user| format!("{user}@")).unwrap_or_default();
+        let host = escape(&self.host, is_host_byte);
         let path = escaped_path(&self.raw_path, &self.path);
-        format!("{}://{user}{}{path}", self.scheme, self.host)
+        let slashes = if user.is_empty() && host.is_empty() && path.is_empty() { "" } else { "//" };
+        let question = if self.empty_query { "?" } else { "" };
+        format!("{}:{slashes}{user}{host}{path}{question}", self.scheme)
     }
 }
 
@@ -69,23 +72,81 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c))
 }
 
-fn is_user(text: &str) -> bool {
-    text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&c))
+/// Checks user and password, and escapes both anew.
+fn normal_user(text: &str) -> Option<String> {
+    let fits = |c: u8| c.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&c);
+    if !text.bytes().all(fits) {
+        return None;
+    }
+    let normal = |part: &str| {
+        let kept = |c: u8| c.is_ascii_alphanumeric() || b"-_.~$&+,;=".contains(&c);
+        Some(escape(&unescape(part, false)?, kept))
+    };
+    match text.split_once(':') {
+        Some((name, password)) => Some(format!("{}:{}", normal(name)?, normal(password)?)),
+        None => normal(text),
+    }
 }
 
-/// Whether Go takes `text` as a host with an optional port.
-fn is_host(text: &str) -> bool {
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.rsplit_once(']') {
-            Some((_, "")) => (text, ""),
-            Some((name, port)) if port.starts_with(':') => (name, &port[1..]),
-            _ => return false,
-        },
-        None => text.rsplit_once(':').unwrap_or((text, "")),
+/// Checks a host with an optional port, and decodes it.
+fn decode_host(scheme: &str, text: &str) -> Option<String> {
+    let (host, port) = match text.rfind('[') {
+        Some(0) => {
+            let (address, port) = text.split_at(text.rfind(']')? + 1);
+            let address = decode_address(&address[1..address.len() - 1])?;
+            (format!("[{address}]"), port)
+        }
+        Some(_) => return None,
+        None => {
+            let colon = match scheme {
+                "http" | "https" => text.find(':'),
+                _ => text.rfind(':'),
+            };
+            let (host, port) = text.split_at(colon.unwrap_or(text.len()));
+            (decode_host_name(host)?, port)
+        }
     };
-    port.bytes().all(|digit| digit.is_ascii_digit())
-        && !name.bytes().any(|c| b" \"<>\\^`{|}".contains(&c))
-        && unescape(name, false).is_some()
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let port_fits = digits.bytes().all(|c| c.is_ascii_digit());
+    (port_fits && (port.is_empty() || port.starts_with(':'))).then(|| host + port)
+}
+
+/// Only bytes beyond ASCII may be escaped in the name of a host.
+fn decode_host_name(text: &str) -> Option<String> {
+    let fits = |c: u8| !c.is_ascii() || c == b'%' || is_host_byte(c);
+    let mut escapes = text.match_indices('%').map(|(at, _)| text.get(at + 1..at + 3).unwrap_or(""));
+    let escaped_fit = escapes.all(|hex| hex == "25" || hex >= "8");
+    if !text.bytes().all(fits) || !escaped_fit {
+        return None;
+    }
+    unescape(text, false)
+}
+
+/// An address of IPv6, with a zone behind `%25` if there is one.
+fn decode_address(text: &str) -> Option<String> {
+    let (address, zone) = text.split_at(text.find("%25").unwrap_or(text.len()));
+    address.parse::<std::net::Ipv6Addr>().ok()?;
+    if zone == "%25" {
+        return None;
+    }
+    Some(address.to_owned() + &unescape(zone, false)?)
+}
+
+fn is_host_byte(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || b"!$&'()*+,;=:[]<>\"-_.~".contains(&c)
+}
+
+/// Escapes all bytes that are not `kept`.
+fn escape(text: &str, kept: impl Fn(u8) -> bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if kept(byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
 }
 
 /// The path as it was written, if that is well formed; otherwise escaped anew.
@@ -94,15 +155,7 @@ fn escaped_path(raw: &str, path: &str) -> String {
     if raw.bytes().all(is_kept) {
         return raw.to_owned();
     }
-    let mut text = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~$&+,/:;=@".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    escape(path, |c| c.is_ascii_alphanumeric() || b"-._~$&+,/:;=@".contains(&c))
 }
 
 /// Decodes `%41`, and `+` where it stands for a space; `None` for a bad escape.
@@ -119,8 +172,8 @@ fn unescape(text: &str, plus: bool) -> Option<String> {
             other => decoded.push(other),
         }
     }
-    // LLB holds text only: bytes that are none could not be marshalled.
-    String::from_utf8(decoded).ok()
+    // Bytes that are no text cannot be marshalled, whatever stands for them.
+    Some(String::from_utf8_lossy(&decoded).into_owned())
 }
 
 /// The pairs of a query in order, without those that cannot be decoded.
@@ -134,6 +187,13 @@ pub(super) fn query_pairs(query: &str) -> Vec<(String, String)> {
         .filter(|part| !part.is_empty() && !part.contains(';'))
         .filter_map(pair)
         .collect()
+}
+
+/// Like [`query_pairs`], but `None` when a pair cannot be decoded.
+pub(super) fn strict_query_pairs(query: &str) -> Option<Vec<(String, String)>> {
+    let pairs = query_pairs(query);
+    let all = query.split('&').filter(|part| !part.is_empty()).count();
+    (pairs.len() == all).then_some(pairs)
 }
 
 #[cfg(test)]

@@ -2,21 +2,49 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/dfgitutil"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
 )
 
-// ParsedFile is the parser's tree, one entry an instruction.
+// ParsedFile is the parser's tree, one entry an instruction, and what the
+// instructions make of it.
 type ParsedFile struct {
-	Escape   string       `json:"escape"`
-	Nodes    []ParsedNode `json:"nodes"`
-	Warnings []string     `json:"warnings,omitempty"`
+	Escape   string          `json:"escape"`
+	Nodes    []ParsedNode    `json:"nodes"`
+	Warnings []string        `json:"warnings,omitempty"`
+	Args     []ParsedCommand `json:"args,omitempty"`
+	Stages   []ParsedStage   `json:"stages,omitempty"`
+}
+
+// ParsedStage is a FROM with what follows it.
+type ParsedStage struct {
+	Name     string          `json:"name"`
+	Base     string          `json:"base"`
+	Platform string          `json:"platform"`
+	Doc      string          `json:"doc"`
+	Code     string          `json:"code"`
+	Lines    []int           `json:"lines"`
+	Comments []string        `json:"comments,omitempty"`
+	Commands []ParsedCommand `json:"commands,omitempty"`
+}
+
+// ParsedCommand is an instruction as its type prints it.
+type ParsedCommand struct {
+	Name     string   `json:"name"`
+	Code     string   `json:"code"`
+	Lines    []int    `json:"lines"`
+	Comments []string `json:"comments,omitempty"`
 }
 
 // ParsedNode is one instruction; Words is the chain of its arguments.
@@ -54,7 +82,43 @@ func parse(req Request) Answer {
 	for _, n := range res.AST.Children {
 		out.Nodes = append(out.Nodes, parsedNode(n))
 	}
+	stages, args, err := instructions.Parse(res.AST, linter.New(&linter.Config{}))
+	if err != nil {
+		return Answer{Error: failureOf(err)}
+	}
+	if len(stages) == 0 {
+		return Answer{Error: &Failure{Message: "no stages"}}
+	}
+	for _, a := range args {
+		out.Args = append(out.Args, parsedCommand(&a))
+	}
+	for _, st := range stages {
+		p := ParsedStage{
+			Name: st.Name, Base: st.BaseName, Platform: st.Platform, Doc: st.DocComment, Code: st.SourceCode,
+			Lines: linesOf(st.Location), Comments: st.Comments,
+		}
+		for _, c := range st.Commands {
+			p.Commands = append(p.Commands, parsedCommand(c))
+		}
+		out.Stages = append(out.Stages, p)
+	}
 	return Answer{Parsed: out}
+}
+
+func parsedCommand(c instructions.Command) ParsedCommand {
+	code := ""
+	if s, ok := c.(fmt.Stringer); ok {
+		code = s.String()
+	}
+	return ParsedCommand{Name: c.Name(), Code: code, Lines: linesOf(c.Location()), Comments: c.Comments()}
+}
+
+// linesOf is the first and the last line of a location.
+func linesOf(location []parser.Range) []int {
+	if len(location) == 0 {
+		return nil
+	}
+	return []int{location[0].Start.Line, location[len(location)-1].End.Line}
 }
 
 func parsedNode(n *parser.Node) ParsedNode {
@@ -125,6 +189,26 @@ func expand(req Request) Answer {
 type IgnoreAnswer struct {
 	Patterns []string `json:"patterns"`
 	Matches  []bool   `json:"matches"`
+	// Walked is the same question as a file transfer puts it: directory by directory.
+	Walked []bool `json:"walked"`
+}
+
+// walk descends to a path as a file transfer does.
+func walk(pm *patternmatcher.PatternMatcher, name string) (bool, error) {
+	var info patternmatcher.MatchInfo
+	var matched bool
+	for i, part := range strings.Split(name, "/") {
+		dir := part
+		if i > 0 {
+			dir = path.Join(strings.Join(strings.Split(name, "/")[:i], "/"), part)
+		}
+		var err error
+		matched, info, err = pm.MatchesUsingParentResults(dir, info)
+		if err != nil {
+			return false, err
+		}
+	}
+	return matched, nil
 }
 
 func ignore(req Request) Answer {
@@ -142,7 +226,12 @@ func ignore(req Request) Answer {
 		if err != nil {
 			return Answer{Error: &Failure{Message: err.Error()}}
 		}
+		w, err := walk(pm, p)
+		if err != nil {
+			return Answer{Error: &Failure{Message: err.Error()}}
+		}
 		out.Matches = append(out.Matches, m)
+		out.Walked = append(out.Walked, w)
 	}
 	return Answer{Ignore: out}
 }
