@@ -5,8 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod case;
+mod cases;
+mod compare;
+mod lists;
 mod mutate;
 mod oracle;
+mod ours;
 mod outcome;
 mod parsing;
 mod stub;
