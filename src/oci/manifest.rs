@@ -193,7 +193,7 @@ pub enum Manifest {
     /// A single image or artifact.
     Image(Box<ImageManifest>),
     /// An index of several.
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
 }
 
 /// Bytes that are no manifest which kitwright can read.
@@ -218,6 +218,9 @@ pub enum ManifestError {
         /// The `Content-Type` or descriptor's type.
         delivered: String,
     },
+    /// An index names more manifests than anybody means.
+    #[error("there are more than {0} manifests below it")]
+    TooMany(usize),
     /// The document has the fields of an image and of an index.
     #[error(
         "the manifest has both layers and manifests, so it means different things to different tools"
@@ -255,7 +258,7 @@ impl Manifest {
         let probe: Probe = serde_json::from_slice(bytes).map_err(json)?;
         let kind = kind(&probe, delivered)?;
         if media::is_index(&kind) {
-            Ok(Self::Index(serde_json::from_slice(bytes).map_err(json)?))
+            Ok(Self::Index(Box::new(serde_json::from_slice(bytes).map_err(json)?)))
         } else {
             Ok(Self::Image(Box::new(serde_json::from_slice(bytes).map_err(json)?)))
         }

@@ -266,7 +266,7 @@ async fn ask(
                 });
             }
             Ok(response) => {
-                let answer = transport::answer(response, wire.silence()).await;
+                let answer = Box::new(transport::answer(response, wire.silence()).await);
                 let status = answer.status.as_u16();
                 if matches!(status, 400 | 401 | 403) && !answer.is_retryable() {
                     return Err(RegistryError::Denied {

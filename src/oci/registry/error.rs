@@ -77,7 +77,7 @@ pub enum RegistryError {
         what: String,
         /// What the registry said.
         #[source]
-        source: Answer,
+        source: Box<Answer>,
     },
     /// The registry wants other credentials, or none do.
     #[error("registry `{registry}` refuses access to `{repository}` {}", shown(*.credentials))]
@@ -91,7 +91,7 @@ pub enum RegistryError {
         credentials: bool,
         /// What the registry said.
         #[source]
-        source: Answer,
+        source: Box<Answer>,
     },
     /// The registry or its token server answered with another error.
     #[error("`{method} {url}` failed")]
@@ -102,7 +102,7 @@ pub enum RegistryError {
         url: String,
         /// What the registry said.
         #[source]
-        source: Answer,
+        source: Box<Answer>,
     },
     /// The answer is not what the distribution specification says.
     #[error("`{url}` answered in a way that no registry should: {reason}")]

@@ -76,6 +76,42 @@ impl Client {
         }
     }
 
+    /// The same from the registry itself, for what must not come from a mirror's memory.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`] when the registry gives no answer.
+    pub async fn head_upstream_manifest(
+        &self,
+        reference: &ImageReference,
+    ) -> Result<Option<Descriptor>, RegistryError> {
+        let wire = self.upstream(reference)?;
+        let call = request(&wire, Method::HEAD, reference, PULL)?;
+        let response = match wire.send(&call).await {
+            Ok(response) => response,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match head(reference, response.headers())? {
+            Some(descriptor) => Ok(Some(descriptor)),
+            None => Ok(self.get_upstream_manifest(reference).await?.map(|m| m.descriptor)),
+        }
+    }
+
+    /// Whether the registry itself has a manifest.
+    ///
+    /// # Errors
+    ///
+    /// A [`RegistryError`] when the registry gives no answer.
+    pub async fn has_manifest(&self, reference: &ImageReference) -> Result<bool, RegistryError> {
+        let wire = self.upstream(reference)?;
+        match wire.send(&request(&wire, Method::HEAD, reference, PULL)?).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Fetches a manifest or an index, verified.
     ///
     /// # Errors

@@ -291,7 +291,7 @@ impl Wire {
     async fn refusal(&self, call: &Call<'_>, response: Response) -> RegistryError {
         let own = self.host.is_origin_of(response.url());
         let url = redacted(response.url());
-        let source = answer(response, self.silence()).await;
+        let source = Box::new(answer(response, self.silence()).await);
         let denied = matches!(source.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if denied && own && !source.is_retryable() {
             let asker = Asker { registry: &self.host.name, repository: call.repository };
