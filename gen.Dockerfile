@@ -51,6 +51,7 @@ RUN --mount=type=bind,source=stages/debian/packages.txt,target=/packages.txt \
  && DEBIAN_FRONTEND=noninteractive xargs -a /packages.txt apt-get install -qq -y --no-install-recommends
 
 FROM debian
+WORKDIR /work
 COPY --link --from=go /usr/local/go/ /usr/local/go/
 COPY --link --from=go /out/bin/ /usr/local/bin/
 COPY --link --from=node /usr/local/bin/ /usr/local/bin/
@@ -62,7 +63,6 @@ COPY --link --from=buf /usr/local/bin/buf /usr/local/bin/buf
 COPY --link --from=rust /out/bin/ /usr/local/bin/
 ENV PATH=/opt/node/node_modules/.bin:/opt/python/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     GOTOOLCHAIN=local
-WORKDIR /work
 RUN --mount=type=bind,source=stages/versions,target=/versions \
     ldconfig && /versions
 CMD ["bash"]

@@ -2,9 +2,8 @@
 # The interpreter finds its prefix from where it lies, so a copy below /usr/local is complete; Debian's
 # ensurepip takes pip from a folder of wheels, which moves along.
 FROM debian:bookworm-slim
-RUN rm -f /etc/apt/apt.conf.d/docker-clean
-RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
-    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+RUN --mount=type=tmpfs,target=/var/cache/apt \
+    --mount=type=tmpfs,target=/var/lib/apt/lists \
     apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends python3 python3-distutils python3-venv
 ARG PYTHON_VERSION

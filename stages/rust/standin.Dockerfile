@@ -1,9 +1,8 @@
 # Stand-in of rust:$RUST_VERSION-slim-bookworm. Debian keeps a current compiler in bookworm for its
 # browsers (rustc-web); it is laid out where rustup would have put it.
 FROM debian:bookworm-slim
-RUN rm -f /etc/apt/apt.conf.d/docker-clean
-RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
-    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+RUN --mount=type=tmpfs,target=/var/cache/apt \
+    --mount=type=tmpfs,target=/var/lib/apt/lists \
     apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends cargo-web gcc libc6-dev rustc-web
 ARG RUST_VERSION
