@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::SourceArgs;
 use crate::fault::{Classified, Fault};
+use crate::plan::dockerfile::ignore::{self, IgnoreError};
 use crate::plan::dockerfile::options::parse_ulimit;
 
 /// The Dockerfile and everything it is compiled with.
@@ -51,6 +52,10 @@ pub(super) enum SourceError {
     #[error("cannot read Dockerfile `{}`", path.display())]
     #[diagnostic(help("name the file with `--file PATH`"))]
     Dockerfile { path: PathBuf, source: std::io::Error },
+    #[error("cannot read ignore file `{}`", path.display())]
+    IgnoreFile { path: PathBuf, source: std::io::Error },
+    #[error("cannot use ignore file `{}`", path.display())]
+    IgnorePattern { path: PathBuf, source: IgnoreError },
     #[error("cannot read stdin")]
     Stdin { source: std::io::Error },
     #[error("stdin cannot be both build context and Dockerfile")]
@@ -247,9 +252,9 @@ impl Source {
         Ok(())
     }
 
-    /// The patterns of files that the context leaves out, as text of a `.dockerignore`: the file
-    /// beside the Dockerfile that bears its name, else the one in the context.
-    pub(super) fn dockerignore(&self) -> Result<Option<Vec<u8>>, SourceError> {
+    /// The patterns of files that the main context leaves out: from the file beside the Dockerfile
+    /// that bears its name, else from the one in the context.
+    pub(super) fn ignored_patterns(&self) -> Result<Vec<String>, SourceError> {
         let beside = self.dockerfile.path.as_ref().map(|path| {
             let mut name = path.as_os_str().to_owned();
             name.push(".dockerignore");
@@ -257,13 +262,37 @@ impl Source {
         });
         let inside = self.context.as_ref().map(|context| context.join(".dockerignore"));
         for path in beside.into_iter().chain(inside) {
-            match fs_err::read(&path) {
-                Ok(text) => return Ok(Some(text)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => return Err(SourceError::Dockerfile { path, source }),
+            if let Some(patterns) = patterns_of(path)? {
+                return Ok(patterns);
             }
         }
-        Ok(None)
+        Ok(Vec::new())
+    }
+
+    /// The patterns of files that named contexts leave out, by the context's name.
+    pub(super) fn named_ignored_patterns(
+        &self,
+    ) -> Result<BTreeMap<String, Vec<String>>, SourceError> {
+        let mut patterns = BTreeMap::new();
+        for (name, path) in self.directories.iter().filter(|(name, _)| *name != "context") {
+            if let Some(found) = patterns_of(path.join(".dockerignore"))? {
+                patterns.insert(name.trim_start_matches('_').to_owned(), found);
+            }
+        }
+        Ok(patterns)
+    }
+}
+
+/// Reads an ignore file, if there is one.
+fn patterns_of(path: PathBuf) -> Result<Option<Vec<String>>, SourceError> {
+    let text = match fs_err::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(SourceError::IgnoreFile { path, source }),
+    };
+    match ignore::parse(&text) {
+        Ok(patterns) => Ok(Some(patterns)),
+        Err(source) => Err(SourceError::IgnorePattern { path, source }),
     }
 }
 
@@ -503,13 +532,13 @@ mod tests {
         let folder = folder();
         let ignored = || {
             let read = Source::read(&args(&[folder.path().to_str().unwrap()])).unwrap();
-            read.dockerignore().unwrap()
+            read.ignored_patterns().unwrap()
         };
-        assert_eq!(ignored(), None);
+        assert!(ignored().is_empty());
         fs_err::write(folder.path().join(".dockerignore"), "a").unwrap();
-        assert_eq!(ignored().as_deref(), Some(&b"a"[..]));
+        assert_eq!(ignored(), ["a"]);
         fs_err::write(folder.path().join("Dockerfile.dockerignore"), "b").unwrap();
-        assert_eq!(ignored().as_deref(), Some(&b"b"[..]));
+        assert_eq!(ignored(), ["b"]);
     }
 
     #[test]

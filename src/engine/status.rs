@@ -144,16 +144,26 @@ pub(crate) fn lines(ranges: &[pb::Range]) -> Vec<(u32, u32)> {
 }
 
 /// Splits one wire message into events; what names no valid digest is dropped.
+///
+/// A vertex that ended is announced as running before the news of its work and ends after it, though
+/// all of that came in one message: nobody wants to read of a layer after its export was done.
 pub(crate) fn events(message: control::StatusResponse) -> impl Iterator<Item = StatusEvent> {
-    let vertices = message.vertexes.into_iter().filter_map(vertex);
+    let vertices: Vec<VertexStatus> = message.vertexes.into_iter().filter_map(vertex).collect();
+    let ended: Vec<VertexStatus> =
+        vertices.iter().filter(|vertex| vertex.completed.is_some()).cloned().collect();
+    let announced = vertices
+        .into_iter()
+        .map(|vertex| VertexStatus { completed: None, error: None, ..vertex })
+        .map(StatusEvent::Vertex);
     let progress = message.statuses.into_iter().filter_map(progress);
     let logs = message.logs.into_iter().filter_map(log);
     let warnings = message.warnings.into_iter().filter_map(warning);
-    vertices.chain(progress).chain(logs).chain(warnings)
+    let ended = ended.into_iter().map(StatusEvent::Vertex);
+    announced.chain(progress).chain(logs).chain(warnings).chain(ended)
 }
 
-fn vertex(wire: control::Vertex) -> Option<StatusEvent> {
-    Some(StatusEvent::Vertex(VertexStatus {
+fn vertex(wire: control::Vertex) -> Option<VertexStatus> {
+    Some(VertexStatus {
         digest: wire.digest.parse().ok()?,
         inputs: wire.inputs.iter().filter_map(|input| input.parse().ok()).collect(),
         name: wire.name,
@@ -166,7 +176,7 @@ fn vertex(wire: control::Vertex) -> Option<StatusEvent> {
             name: group.name,
             weak: group.weak,
         }),
-    }))
+    })
 }
 
 fn progress(wire: control::VertexStatus) -> Option<StatusEvent> {
@@ -225,6 +235,7 @@ mod tests {
                     inputs: vec![digest(2).to_string()],
                     name: "[1/2] RUN true".into(),
                     started: Some(prost_types::Timestamp { seconds: 5, nanos: 7 }),
+                    completed: Some(prost_types::Timestamp { seconds: 6, nanos: 0 }),
                     error: "exit 1".into(),
                     ..Default::default()
                 },
@@ -239,11 +250,14 @@ mod tests {
             ..Default::default()
         };
         let seen: Vec<_> = events(message).collect();
-        assert_eq!(seen.len(), 2);
+        assert_eq!(seen.len(), 3);
         let StatusEvent::Vertex(vertex) = &seen[0] else { panic!("{seen:?}") };
+        assert_eq!((vertex.completed, vertex.error.as_deref()), (None, None));
+        let StatusEvent::Vertex(vertex) = &seen[2] else { panic!("{seen:?}") };
         assert_eq!(vertex.inputs, [digest(2)]);
         assert_eq!(vertex.started, Some(Timestamp::new(5, 7).unwrap()));
-        assert_eq!((vertex.completed, vertex.error.as_deref()), (None, Some("exit 1")));
+        assert_eq!(vertex.completed, Some(Timestamp::new(6, 0).unwrap()));
+        assert_eq!(vertex.error.as_deref(), Some("exit 1"));
         let StatusEvent::Log(log) = &seen[1] else { panic!("{seen:?}") };
         assert_eq!((log.stream, &log.data[..]), (2, &b"no\n"[..]));
     }

@@ -51,10 +51,10 @@ impl<W: Write + Send> Plain<W> {
             return;
         }
         if vertex.completed.is_none() {
-            if self.ended.remove(&step.digest) {
-                self.current = None;
+            // The daemon goes through some vertices more than once; once is enough to read.
+            if !self.ended.contains(&step.digest) {
+                let _ = self.switch_to(step);
             }
-            let _ = self.switch_to(step);
             return;
         }
         if !self.ended.insert(step.digest) {

@@ -4,9 +4,16 @@ use miette::Diagnostic;
 
 use super::expand::ExpandError;
 use super::source::Located;
+use crate::fault::{Classified, Fault};
 
 /// A parse error with the lines it is about.
 pub type LocatedParseError = Located<ParseError>;
+
+impl Classified for LocatedParseError {
+    fn fault(&self) -> Fault {
+        Fault::Usage
+    }
+}
 
 /// A word that was probably meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

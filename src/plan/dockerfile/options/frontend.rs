@@ -6,6 +6,7 @@ use buildkit_rs_proto::pb;
 
 use super::{CompileOptions, MainContext, NoCache, ResolveMode};
 use crate::attributes;
+use crate::fault::{Classified, Fault};
 use crate::oci::platform::{Platform, PlatformError};
 use crate::plan::dockerfile::git_ref;
 
@@ -31,6 +32,12 @@ pub enum OptionError {
     /// An option of engines long gone.
     #[error("option `{0}` is no longer supported")]
     Removed(&'static str),
+}
+
+impl Classified for OptionError {
+    fn fault(&self) -> Fault {
+        Fault::Usage
+    }
 }
 
 fn bad(key: &str, value: &str, reason: impl Into<String>) -> OptionError {

@@ -1,0 +1,120 @@
+//! The BuildKit daemon that a command works with: the one it was told, or a private one.
+use tokio::task::JoinHandle;
+
+use super::args::EngineArgs;
+use super::report::Failure;
+use crate::engine::address::Address;
+use crate::engine::asks::{Asks, MirrorRule};
+use crate::engine::client::Client;
+use crate::engine::connect::connect;
+use crate::engine::host_ca;
+use crate::engine::private::{self, Lease, PrivateError};
+use crate::engine::state::StateDir;
+use crate::fault::{Classified, Fault};
+
+/// A connected daemon.
+pub(super) struct Builder {
+    /// The connection.
+    pub client: Client,
+    /// The right to use the private engine, if it is that.
+    lease: Option<Lease>,
+}
+
+/// What a daemon cannot be asked for.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+enum BuilderError {
+    #[error("`--host-ca` needs the private engine, but the builder is `{0}`")]
+    #[diagnostic(help("leave `--builder` and `BUILDKIT_HOST` out"))]
+    HostCa(String),
+    #[error("`--host-ca`: this machine has no bundle of CA certificates")]
+    #[diagnostic(help("install `ca-certificates`, or name the bundle in `SSL_CERT_FILE`"))]
+    NoBundle,
+    #[error("the private engine was not brought up")]
+    Task { source: tokio::task::JoinError },
+}
+
+impl Classified for BuilderError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::HostCa(_) => Fault::Usage,
+            Self::NoBundle => Fault::Environment,
+            Self::Task { .. } => Fault::Internal,
+        }
+    }
+}
+
+/// A daemon that is being reached while the command does other things.
+pub(super) struct Starting(JoinHandle<Result<Builder, Failure>>);
+
+impl Starting {
+    /// Waits for the daemon.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be reached or started.
+    pub(super) async fn ready(self) -> Result<Builder, Failure> {
+        self.0.await.map_err(|source| BuilderError::Task { source })?
+    }
+
+    /// Gives the daemon up before it is ready; a private one that nobody uses stops by itself.
+    pub(super) fn abandon(self) {
+        self.0.abort();
+    }
+}
+
+/// Begins to reach the daemon: checks the flags at once, then connects or boots in the background.
+///
+/// # Errors
+///
+/// Flags that are wrong.
+pub(super) fn start(args: &EngineArgs, mirrors: &[String]) -> Result<Starting, Failure> {
+    let named = args.builder.as_deref().filter(|builder| !builder.is_empty());
+    if let Some(builder) = named {
+        if args.host_ca {
+            return Err(BuilderError::HostCa(builder.to_owned()).into());
+        }
+        let address: Address = builder.parse()?;
+        return Ok(Starting(tokio::spawn(async move {
+            Ok(Builder { client: connect(&address).await?, lease: None })
+        })));
+    }
+    let mut options = private::Options::new(StateDir::from_env(|name| std::env::var_os(name))?);
+    options.asks = asks(args, mirrors)?;
+    options.notice = |line| eprintln!("{line}");
+    Ok(Starting(tokio::spawn(async move {
+        let lease = private::acquire(options).await?;
+        let address: Address = lease.address().parse()?;
+        Ok(Builder { client: connect(&address).await?, lease: Some(lease) })
+    })))
+}
+
+fn asks(args: &EngineArgs, mirrors: &[String]) -> Result<Asks, Failure> {
+    let mut asks = Asks::default();
+    if args.host_ca {
+        asks.host_ca = Some(host_ca::bundle().ok_or(BuilderError::NoBundle)?);
+    }
+    let mut rules: Vec<MirrorRule> = Vec::new();
+    for mirror in mirrors {
+        rules.push(mirror.parse()?);
+    }
+    asks.add_mirrors(&rules, []);
+    Ok(asks)
+}
+
+impl Builder {
+    /// Waits for the private engine's death, for good if it is not one.
+    pub(super) async fn lost(&mut self) -> PrivateError {
+        match &mut self.lease {
+            Some(lease) => lease.lost().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the use of the daemon; waits for a private one to stop if nobody else uses it.
+    pub(super) async fn release(self) {
+        drop(self.client);
+        if let Some(lease) = self.lease {
+            lease.release().await;
+        }
+    }
+}

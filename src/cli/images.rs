@@ -1,0 +1,130 @@
+//! Answers the compiler's questions about base images: from OCI layouts, the lock file, registries.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use crate::oci::digest::Digest;
+use crate::oci::manifest::{Descriptor, Manifest, candidates};
+use crate::oci::platform::Platform;
+use crate::oci::reference::ImageReference;
+use crate::oci::registry::{Client, RegistryError};
+use crate::plan::dockerfile::resolver::{
+    ImagePlace, ImageQuery, KnownImages, ResolveError, ResolvedImage,
+};
+
+/// Where images are looked up.
+pub(super) struct Images {
+    registry: Client,
+    /// OCI layouts by the name under which the session offers them.
+    layouts: BTreeMap<String, PathBuf>,
+    known: KnownImages,
+}
+
+impl Images {
+    pub(super) fn new(registry: Client, layouts: BTreeMap<String, PathBuf>) -> Self {
+        Self { registry, layouts, known: KnownImages::new() }
+    }
+
+    /// What has been looked up so far.
+    pub(super) const fn known(&self) -> &KnownImages {
+        &self.known
+    }
+
+    /// Keeps an answer that comes from elsewhere, such as a lock file.
+    pub(super) fn insert(&mut self, query: &ImageQuery, image: ResolvedImage) {
+        self.known.insert(query, Ok(image));
+    }
+
+    /// Looks all `queries` up at once.
+    pub(super) async fn look_up(&mut self, queries: &[ImageQuery]) {
+        let answers = join_all(queries.iter().map(|query| self.answer(query))).await;
+        for (query, answer) in queries.iter().zip(answers) {
+            self.known.insert(query, answer);
+        }
+    }
+
+    async fn answer(&self, query: &ImageQuery) -> Result<ResolvedImage, ResolveError> {
+        match &query.place {
+            ImagePlace::Registry => self.in_registry(query).await,
+            ImagePlace::OciLayout { store, digest } => self.in_layout(query, store, *digest),
+        }
+    }
+
+    async fn in_registry(&self, query: &ImageQuery) -> Result<ResolvedImage, ResolveError> {
+        let failed = |reason: String, environment| ResolveError {
+            reference: query.reference.clone(),
+            platform: query.platform.to_string(),
+            reason,
+            help: None,
+            environment,
+        };
+        let reference = ImageReference::parse(&query.reference)
+            .map_err(|error| failed(error.to_string(), false))?;
+        let resolved = self.registry.resolve(&reference, &query.platform).await;
+        let resolved = resolved.map_err(|error| ResolveError {
+            help: help(&error, &query.reference),
+            ..failed(chain(&error), !error.is_not_found())
+        })?;
+        Ok(ResolvedImage { reference: None, digest: resolved.root.digest, config: resolved.config })
+    }
+
+    fn in_layout(
+        &self,
+        query: &ImageQuery,
+        store: &str,
+        digest: Digest,
+    ) -> Result<ResolvedImage, ResolveError> {
+        let failed = |reason: String| ResolveError {
+            reference: query.reference.clone(),
+            platform: query.platform.to_string(),
+            reason,
+            help: None,
+            environment: false,
+        };
+        let unknown = || failed(format!("no OCI layout is offered under the name `{store}`"));
+        let layout = self.layouts.get(store).ok_or_else(unknown)?;
+        let config = layout_config(layout, digest, &query.platform).map_err(failed)?;
+        Ok(ResolvedImage { reference: None, digest, config })
+    }
+}
+
+fn help(error: &RegistryError, reference: &str) -> Option<String> {
+    if error.is_not_found() {
+        return Some(format!("check the name and tag of `{reference}`"));
+    }
+    error.is_retryable().then(|| {
+        "try again, name a mirror with `--registry-mirror`, or give the image as \
+         `--build-context NAME=oci-layout://DIR:TAG`"
+            .to_owned()
+    })
+}
+
+/// An error with all its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Reads the config of the image for `platform` below `digest` in a layout.
+fn layout_config(layout: &Path, digest: Digest, platform: &Platform) -> Result<Bytes, String> {
+    let blob = |digest: Digest| {
+        let path = layout.join("blobs/sha256").join(digest.hex());
+        fs_err::read(path).map(Bytes::from).map_err(|error| error.to_string())
+    };
+    let parse = |bytes: &[u8]| Manifest::parse(None, bytes).map_err(|error| chain(&error));
+    let image = match parse(&blob(digest)?)? {
+        Manifest::Image(image) => image,
+        Manifest::Index(index) => {
+            let chosen: Option<&Descriptor> =
+                candidates(&index.manifests, platform).into_iter().next();
+            let chosen = chosen.ok_or_else(|| format!("it has no image for {platform}"))?;
+            match parse(&blob(chosen.digest)?)? {
+                Manifest::Image(image) => image,
+                Manifest::Index(_) => return Err("its index points to another index".into()),
+            }
+        }
+    };
+    blob(image.config.digest)
+}
