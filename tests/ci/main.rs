@@ -4,3 +4,4 @@ mod client;
 mod detect;
 mod github;
 mod repository;
+mod tags;
