@@ -80,6 +80,7 @@ struct Show {
     format: Format,
 }
 
+/// How to print a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     Text,
@@ -144,7 +145,7 @@ impl Engine {
 }
 
 /// Runs a future on one thread: nothing here has enough to do for more.
-fn run_async(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub(super) fn run_async(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|source| RuntimeError { source })?.block_on(future)
 }
@@ -345,7 +346,7 @@ fn as_json(record: &UsageRecord) -> serde_json::Value {
     })
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     let written = std::io::stdout().lock().write_all(text.as_bytes());
     written.map_err(|source| StdoutError { source }.into())
 }

@@ -359,6 +359,17 @@ pub(super) fn lock(path: &Path) -> Result<std::fs::File, StateError> {
     Ok(file)
 }
 
+/// Takes an exclusive lock unless somebody else holds it.
+pub(super) fn try_lock(path: &Path) -> Result<Option<std::fs::File>, StateError> {
+    let open = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let file = open.map_err(StateError::io("open", path))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(StateError::io("lock", path)(error.into())),
+    }
+}
+
 fn reap(supervisor: Option<Child>) {
     if let Some(mut supervisor) = supervisor {
         let _ = supervisor.wait();

@@ -187,6 +187,10 @@ impl Programs {
                 {
                     return recorded.with_new_tools(state);
                 }
+                // An installation may just have been replaced, and its record with it.
+                Err(_) if Self::load(state).is_some_and(|now| now != recorded) => {
+                    return Self::find(state);
+                }
                 other => return other,
             }
         }
@@ -211,6 +215,14 @@ impl Programs {
     pub fn save(&self, state: &StateDir) -> Result<(), StateError> {
         let record = serde_json::to_vec_pretty(self).unwrap_or_default();
         replace_file(&state.engine().join("engine.json"), &record)
+    }
+
+    /// Every program there is a record of.
+    pub fn all(&self) -> impl Iterator<Item = &Program> {
+        let Self { buildkitd, buildctl, runtime, rootlesskit } = self;
+        [Some(buildkitd), buildctl.as_ref(), Some(runtime), rootlesskit.as_ref()]
+            .into_iter()
+            .flatten()
     }
 
     fn checked(&self, state: &StateDir) -> Result<Self, ProgramsError> {
