@@ -1,6 +1,7 @@
 //! What a compilation results in.
 use std::collections::BTreeMap;
 
+use super::lint::Warning;
 use crate::oci::config::ImageConfig;
 use crate::oci::digest::Digest;
 use crate::oci::platform::Platform;
@@ -13,6 +14,8 @@ pub struct Compiled {
     pub platforms: Vec<CompiledPlatform>,
     /// Whether the result lists its platforms even if there is one.
     pub multi_platform: bool,
+    /// What the checks found.
+    pub warnings: Vec<Warning>,
 }
 
 /// The result for one platform.

@@ -28,7 +28,7 @@ pub mod suggest;
 mod text;
 mod url;
 
-pub use compile::{CompileError, CompileErrorKind, compile};
+pub use compile::{CheckError, Checked, CompileError, CompileErrorKind, check, compile};
 pub use compiled::{Compiled, CompiledPlatform, LocalContext, UsedImage};
 pub use options::CompileOptions;
 pub use resolver::{ImageQuery, ImageResolver, KnownImages, ResolveError, ResolvedImage};

@@ -3,10 +3,16 @@ use std::collections::BTreeMap;
 
 use buildkit_rs_proto::pb;
 
+use super::super::lint::Finding;
 use super::{CompileError, CompileErrorKind, Compiler};
 use crate::oci::platform::Platform;
+use crate::oci::reference::ImageReference;
+use crate::plan::llb::EnvList;
 
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// The times of the years 0 to 9999, which JSON texts can hold.
+const EPOCHS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 
 impl Compiler<'_> {
     /// Computes what `FROM` instructions, and `ARG` instructions without a value, may refer to.
@@ -33,22 +39,41 @@ impl Compiler<'_> {
         for (key, value) in defaults {
             self.global_args.set(key, self.build_args.get(key).unwrap_or(&value));
         }
+        self.warn_default_bases();
+        self.global_args = self.declare(&self.build_args)?;
+        self.read_epoch()
+    }
+
+    /// The arguments of the platform and those that the file declares, with the values `given`.
+    fn declare(&self, given: &BTreeMap<String, String>) -> Result<EnvList, CompileError> {
+        let mut args = self.global_args.clone();
         for global in &self.file.global_args {
             for arg in &global.arg.args {
-                let given = self.build_args.get(&arg.key);
-                let value = match (given, &arg.value) {
+                let value = match (given.get(&arg.key), &arg.value) {
                     (Some(value), _) => value.clone(),
                     (None, Some(default)) => self
                         .lexer
-                        .expand(default, &self.global_args)
+                        .expand(default, &args)
                         .map_err(|error| self.error(error.into(), global.origin.lines))?
                         .into_owned(),
                     (None, None) => continue,
                 };
-                self.global_args.set(&arg.key, &value);
+                args.set(&arg.key, &value);
             }
         }
-        self.read_epoch()
+        Ok(args)
+    }
+
+    /// Reports bases that are no image names unless build arguments are given.
+    fn warn_default_bases(&mut self) {
+        let Ok(args) = self.declare(&BTreeMap::new()) else { return };
+        for stage in &self.file.stages {
+            let Ok(name) = self.lexer.expand(&stage.base_name, &args) else { return };
+            if ImageReference::parse(&name).is_err() {
+                let finding = Finding::InvalidDefaultArgInFrom { base: stage.base_name.clone() };
+                self.linter.warn_file(stage.origin.lines, finding);
+            }
+        }
     }
 
     /// Reads the time that all files get, and gives it its canonical spelling everywhere.
@@ -65,6 +90,9 @@ impl Compiler<'_> {
             return Ok(());
         }
         let seconds: i64 = text.parse().map_err(|_| CompileErrorKind::Epoch(text))?;
+        if !EPOCHS.contains(&seconds) {
+            return Err(CompileErrorKind::EpochRange(seconds).into());
+        }
         self.epoch = Some(seconds);
         if self.build_args.contains_key(SOURCE_DATE_EPOCH) {
             self.build_args.to_mut().insert(SOURCE_DATE_EPOCH.to_owned(), seconds.to_string());

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use super::super::compiled::UsedImage;
 use super::super::instruction::InstructionKind;
+use super::super::lint::Finding;
 use super::super::parse_trigger;
 use super::super::resolver::{ImagePlace, ImageQuery, ResolveError, ResolvedImage};
+use super::super::source::LineRange;
 use super::super::suggest::nearest;
 use super::image::Image;
 use super::stages::SCRATCH;
@@ -106,6 +108,9 @@ impl Compiler<'_> {
                 platform = self.detect_platform(&base.config, platform);
             }
             is_scratch = is_without_layers(&base.config);
+            if !is_scratch {
+                self.warn_platform(id, &written, &platform, &base.config);
+            }
             let stage = self.stage_mut(id);
             stage.base_name = base.reference.with_digest(base.digest).to_string();
             stage.image = Image::new(without_time(&base.config));
@@ -116,6 +121,27 @@ impl Compiler<'_> {
         stage.state = Some(state);
         stage.platform = Some(platform);
         Ok(())
+    }
+
+    /// Reports an image that is for another platform than asked for.
+    fn warn_platform(
+        &mut self,
+        id: StageId,
+        written: &str,
+        platform: &Platform,
+        config: &ImageConfig,
+    ) {
+        if platform.os == config.os && platform.architecture == config.architecture {
+            return;
+        }
+        let stage = self.stage(id);
+        let lines = if stage.is_mount { LineRange::default() } else { stage.lines };
+        let finding = Finding::InvalidBaseImagePlatform {
+            image: written.to_owned(),
+            expected: platform.normalize().to_string(),
+            actual: config.platform().normalize().to_string(),
+        };
+        self.linter.warn_file(lines, finding);
     }
 
     /// The whole stage is replaced by a context.

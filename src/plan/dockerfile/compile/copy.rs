@@ -3,6 +3,7 @@ use buildkit_rs_proto::pb;
 
 use super::super::git_ref::GitRef;
 use super::super::instruction::{Add, Copy, SourcesAndDest};
+use super::super::lint::Finding;
 use super::super::path;
 use super::super::url::Url;
 use super::chmod::Mode;
@@ -234,7 +235,31 @@ impl<'a> Compiler<'a> {
         match GitRef::parse(path)? {
             Some(git) if !git.may_be_path => self.copy_repository(request, &git),
             _ if is_http(path) => self.copy_download(request, path),
-            _ => Ok(request.copy_path(path)),
+            _ => {
+                self.warn_ignored(request, path);
+                Ok(request.copy_path(path))
+            }
+        }
+    }
+
+    /// Reports a path of the build context that `.dockerignore` leaves out.
+    ///
+    /// With patterns that take others back, that is too hard to say.
+    fn warn_ignored(&mut self, request: &Request<'_, 'a>, path: &str) {
+        let patterns = &self.ignored;
+        if request.source != Some(self.context) || patterns.is_empty() || patterns.has_negations() {
+            return;
+        }
+        let path = path::clean(path);
+        let is_root = path == "." || path == "/";
+        let covers_root = |text: &str| matches!(text, "*" | "**" | "**/*");
+        if is_root && !patterns.patterns().iter().any(|pattern| covers_root(pattern.text())) {
+            return;
+        }
+        if patterns.matches(path.as_bytes()) {
+            let instruction = if request.is_add { "ADD" } else { "COPY" };
+            let finding = Finding::CopyIgnoredFile { instruction, path };
+            self.linter.warn(&request.command.instruction.origin, finding);
         }
     }
 

@@ -1,10 +1,12 @@
 //! The instructions of a stage, one by one.
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use buildkit_rs_proto::pb;
 
-use super::super::expand::Lexer;
-use super::super::instruction::{Arg, CommandLine, Instruction, InstructionKind, KeyValue};
+use super::super::expand::{Lexer, Uses};
+use super::super::instruction::{Arg, CommandLine, Instruction, InstructionKind, KeyValue, Origin};
+use super::super::lint::Finding;
 use super::super::path;
 use super::super::source::LineRange;
 use super::image::key_value;
@@ -12,7 +14,7 @@ use super::{Command, CompileError, CompileErrorKind, Compiler, StageId, StageSta
 use super::{expose, location, signal};
 use crate::oci::config::{DEFAULT_PATH, Empty, Healthcheck};
 use crate::oci::platform::Platform;
-use crate::plan::llb::{FileAction, Metadata, Node, Op, State, base_input, caps};
+use crate::plan::llb::{EnvList, FileAction, Metadata, Node, Op, State, base_input, caps};
 
 /// Build arguments that say what to scan, and stay out of the environment.
 const SCAN_CONTEXT: &str = "BUILDKIT_SBOM_SCAN_CONTEXT";
@@ -95,24 +97,25 @@ impl<'a> Compiler<'a> {
 
     fn dispatch(&mut self, id: StageId, command: &Command<'a>) -> Result<(), CompileErrorKind> {
         let kind = self.expand_instruction(id, &command.instruction)?;
+        let origin = &command.instruction.origin;
         match kind {
             InstructionKind::Maintainer(author) => {
                 self.commit(id, format!("MAINTAINER {author}"), false);
                 self.stage_mut(id).image.config.author = author;
             }
-            InstructionKind::Env(pairs) => self.dispatch_env(id, &pairs),
+            InstructionKind::Env(pairs) => self.dispatch_env(id, origin, &pairs),
             InstructionKind::Run(run) => self.dispatch_run(id, command, &run)?,
             InstructionKind::Workdir(dir) => self.dispatch_workdir(id, command, &dir),
             InstructionKind::Add(add) => self.dispatch_add(id, command, add)?,
             InstructionKind::Copy(copy) => self.dispatch_copy(id, command, copy)?,
-            InstructionKind::Label(pairs) => self.dispatch_label(id, pairs),
+            InstructionKind::Label(pairs) => self.dispatch_label(id, origin, pairs),
             InstructionKind::Onbuild(onbuild) => {
                 self.stage_mut(id).image.config.config.on_build.push(onbuild.expression);
             }
-            InstructionKind::Cmd(line) => self.dispatch_cmd(id, &line),
-            InstructionKind::Entrypoint(line) => self.dispatch_entrypoint(id, &line),
-            InstructionKind::Healthcheck(check) => self.dispatch_healthcheck(id, check),
-            InstructionKind::Expose(expose) => self.dispatch_expose(id, &expose.ports)?,
+            InstructionKind::Cmd(line) => self.dispatch_cmd(id, origin, &line),
+            InstructionKind::Entrypoint(line) => self.dispatch_entrypoint(id, origin, &line),
+            InstructionKind::Healthcheck(check) => self.dispatch_healthcheck(id, origin, check),
+            InstructionKind::Expose(expose) => self.dispatch_expose(id, origin, &expose.ports)?,
             InstructionKind::User(user) => {
                 self.commit(id, format!("USER {user}"), false);
                 self.set_state(id, |state| state.user = user.as_str().into());
@@ -130,24 +133,45 @@ impl<'a> Compiler<'a> {
                 self.commit(id, format!("SHELL {}", text::list(&shell)), false);
                 self.stage_mut(id).image.config.config.shell = shell;
             }
-            InstructionKind::Arg(arg) => self.dispatch_arg(id, &arg)?,
+            InstructionKind::Arg(arg) => self.dispatch_arg(id, origin, &arg)?,
         }
         Ok(())
     }
 
     /// The instruction with its variables expanded, apart from those that expand them themselves.
     fn expand_instruction(
-        &self,
+        &mut self,
         id: StageId,
         instruction: &Instruction,
     ) -> Result<InstructionKind, CompileErrorKind> {
         let mut kind = instruction.kind.clone();
         let env = self.state(id).env;
+        let origin = &instruction.origin;
         let lexer = self.lexer;
-        kind.expand(&mut |word| lexer.expand(word, &env).map_err(CompileErrorKind::from))?;
+        kind.expand(&mut |word| self.expand_word(id, origin, lexer, word, &env))?;
         let raw = Lexer::heredoc();
-        kind.expand_raw(&mut |word| raw.expand(word, &env).map_err(CompileErrorKind::from))?;
+        kind.expand_raw(&mut |word| self.expand_word(id, origin, raw, word, &env))?;
         Ok(kind)
+    }
+
+    /// A word with its variables expanded, reporting those that nothing declares.
+    pub(super) fn expand_word<'w>(
+        &mut self,
+        id: StageId,
+        origin: &Origin,
+        lexer: Lexer,
+        word: &'w str,
+        env: &EnvList,
+    ) -> Result<Cow<'w, str>, CompileErrorKind> {
+        let mut uses = Uses::default();
+        let expanded = lexer.expand_noting(word, env, &mut uses);
+        if !uses.unmatched.is_empty() {
+            let declared = &self.stages[id.0].build_args;
+            let is_declared = |name: &str| declared.iter().any(|(key, _)| key == name);
+            let known: Vec<&str> = env.keys().collect();
+            self.linter.undefined_variables(origin, &uses, is_declared, known);
+        }
+        Ok(expanded?)
     }
 
     /// Adds a step to the history of a stage's image.
@@ -160,9 +184,11 @@ impl<'a> Compiler<'a> {
         change(self.stage_mut(id).state.get_or_insert_with(State::scratch));
     }
 
-    fn dispatch_env(&mut self, id: StageId, pairs: &[KeyValue]) {
+    fn dispatch_env(&mut self, id: StageId, origin: &Origin, pairs: &[KeyValue]) {
         let mut message = String::from("ENV");
         for pair in pairs {
+            self.warn_legacy("ENV", origin, pair);
+            self.linter.secret_name("ENV", origin, &pair.key);
             message.push_str(&format!(" {}={}", pair.key, pair.value));
             self.set_state(id, |state| state.env.set(&pair.key, &pair.value));
             self.stage_mut(id).image.set_env(&pair.key, &pair.value);
@@ -170,9 +196,17 @@ impl<'a> Compiler<'a> {
         self.commit(id, message, false);
     }
 
-    fn dispatch_label(&mut self, id: StageId, pairs: Vec<KeyValue>) {
+    fn warn_legacy(&mut self, instruction: &'static str, origin: &Origin, pair: &KeyValue) {
+        if pair.legacy {
+            let key = pair.key.clone();
+            self.linter.warn(origin, Finding::LegacyKeyValueFormat { instruction, key });
+        }
+    }
+
+    fn dispatch_label(&mut self, id: StageId, origin: &Origin, pairs: Vec<KeyValue>) {
         let mut message = String::from("LABEL");
         for pair in pairs {
+            self.warn_legacy("LABEL", origin, &pair);
             message.push_str(&format!(" {}={}", pair.key, pair.value));
             self.stage_mut(id).image.config.config.labels.insert(pair.key, pair.value);
         }
@@ -180,6 +214,10 @@ impl<'a> Compiler<'a> {
     }
 
     fn dispatch_workdir(&mut self, id: StageId, command: &Command<'a>, dir: &str) {
+        if !self.stage(id).workdir_set && !dir.starts_with('/') {
+            let finding = Finding::WorkdirRelativePath { path: dir.to_owned() };
+            self.linter.warn(&command.instruction.origin, finding);
+        }
         let current = self.stage(id).image.config.config.working_dir.clone();
         let current = path::join("/", &current);
         let dir = path::normalize(&current, dir, false);
@@ -241,26 +279,47 @@ impl<'a> Compiler<'a> {
         args
     }
 
-    fn dispatch_cmd(&mut self, id: StageId, line: &CommandLine) {
+    fn warn_shell_form(
+        &mut self,
+        id: StageId,
+        instruction: &'static str,
+        origin: &Origin,
+        line: &CommandLine,
+    ) {
+        if line.shell_form && self.stage(id).image.config.config.shell.is_empty() {
+            self.linter.warn(origin, Finding::JSONArgsRecommended { instruction });
+        }
+    }
+
+    fn dispatch_cmd(&mut self, id: StageId, origin: &Origin, line: &CommandLine) {
+        self.linter.used_once("CMD", origin, &mut self.stages[id.0].cmd);
+        self.warn_shell_form(id, "CMD", origin, line);
         let args = self.with_shell(id, line);
         self.commit(id, format!("CMD {}", text::quoted_list(&args)), false);
         let stage = self.stage_mut(id);
-        stage.has_cmd = true;
         stage.image.config.config.cmd = args;
         stage.image.config.config.args_escaped = true;
     }
 
-    fn dispatch_entrypoint(&mut self, id: StageId, line: &CommandLine) {
+    fn dispatch_entrypoint(&mut self, id: StageId, origin: &Origin, line: &CommandLine) {
+        self.linter.used_once("ENTRYPOINT", origin, &mut self.stages[id.0].entrypoint);
+        self.warn_shell_form(id, "ENTRYPOINT", origin, line);
         let args = self.with_shell(id, line);
         self.commit(id, format!("ENTRYPOINT {}", text::quoted_list(&args)), false);
         let stage = self.stage_mut(id);
         stage.image.config.config.entrypoint = args;
-        if !stage.has_cmd {
+        if stage.cmd.is_none() {
             stage.image.config.config.cmd.clear();
         }
     }
 
-    fn dispatch_healthcheck(&mut self, id: StageId, check: super::super::instruction::Healthcheck) {
+    fn dispatch_healthcheck(
+        &mut self,
+        id: StageId,
+        origin: &Origin,
+        check: super::super::instruction::Healthcheck,
+    ) {
+        self.linter.used_once("HEALTHCHECK", origin, &mut self.stages[id.0].healthcheck);
         let message = format!(
             "HEALTHCHECK {{Test:{} Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
             text::list(&check.test),
@@ -281,7 +340,12 @@ impl<'a> Compiler<'a> {
         });
     }
 
-    fn dispatch_expose(&mut self, id: StageId, ports: &[String]) -> Result<(), CompileErrorKind> {
+    fn dispatch_expose(
+        &mut self,
+        id: StageId,
+        origin: &Origin,
+        ports: &[String],
+    ) -> Result<(), CompileErrorKind> {
         let env = self.state(id).env;
         let mut words = Vec::new();
         for port in ports {
@@ -289,7 +353,7 @@ impl<'a> Compiler<'a> {
         }
         let mut exposed = Vec::new();
         for word in &words {
-            exposed.extend(expose::parse_port(word)?);
+            exposed.extend(expose::parse_port(word, |finding| self.linter.warn(origin, finding))?);
         }
         self.commit(id, format!("EXPOSE {}", text::list(&exposed)), false);
         let ports = &mut self.stage_mut(id).image.config.config.exposed_ports;
@@ -311,14 +375,20 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    fn dispatch_arg(&mut self, id: StageId, arg: &Arg) -> Result<(), CompileErrorKind> {
+    fn dispatch_arg(
+        &mut self,
+        id: StageId,
+        origin: &Origin,
+        arg: &Arg,
+    ) -> Result<(), CompileErrorKind> {
         let mut message = String::from("ARG");
         for pair in &arg.args {
+            self.linter.secret_name("ARG", origin, &pair.key);
             let value = match (self.build_args.get(&pair.key), &pair.value) {
                 (Some(given), _) => Some(given.clone()),
                 (None, Some(default)) => {
                     let env = self.state(id).env;
-                    Some(self.lexer.expand(default, &env)?.into_owned())
+                    Some(self.expand_word(id, origin, self.lexer, default, &env)?.into_owned())
                 }
                 (None, None) => self.global_args.get(&pair.key).map(str::to_owned),
             };

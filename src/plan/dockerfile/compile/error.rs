@@ -205,9 +205,12 @@ pub enum CompileErrorKind {
     /// A time that is none.
     #[error("invalid SOURCE_DATE_EPOCH: {0}")]
     #[diagnostic(help(
-        "it takes seconds since 1970; reading the time from a context or a stage needs the engine's frontend: `--frontend dockerfile.v0`"
+        "it takes seconds since 1970, `context`, or the name of a context or stage"
     ))]
     Epoch(String),
+    /// A time that has no place in an image config.
+    #[error("SOURCE_DATE_EPOCH {0} is not in the years 0 to 9999")]
+    EpochRange(i64),
     /// A name that cannot be that of a context.
     #[error("invalid context name {name}")]
     ContextName {
@@ -230,6 +233,21 @@ pub enum CompileErrorKind {
         /// What is wrong with it.
         reason: String,
     },
+    /// A `.dockerignore` pattern that is malformed.
+    #[error("the build context's ignore file cannot be used: {0}")]
+    Ignore(String),
+    /// An exec form without a command.
+    #[error("arguments are required")]
+    #[diagnostic(help("name the command: `RUN [\"executable\", \"argument\"]`"))]
+    NoArguments,
+    /// `RUN --device` outside the experimental channel.
+    #[error("device feature is only supported in Dockerfile frontend 1.14.0-labs or later")]
+    #[diagnostic(help("build with `# syntax=docker/dockerfile:labs` in the first line"))]
+    Device,
+    /// A stage that is to give a time and does more.
+    #[error("SOURCE_DATE_EPOCH stage {0}")]
+    #[diagnostic(help("a stage that gives the time is `FROM scratch` and one ADD of a URL"))]
+    EpochStage(&'static str),
     /// Checks that the Dockerfile makes errors.
     #[error("lint violation found for rules: {}", .0.join(", "))]
     Lint(Vec<String>),

@@ -1,24 +1,35 @@
 //! `EXPOSE`: ports, ranges of ports, and the host parts that it once took.
 use std::net::IpAddr;
 
+use super::super::lint::Finding;
 use super::CompileErrorKind;
 
 /// The ports of `text`, each as `80/tcp`.
 ///
 /// `text` is `[[ip:]host-port:]port[-port][/protocol]`; what is before the last colon is checked and
 /// means nothing.
-pub(super) fn parse_port(text: &str) -> Result<Vec<String>, CompileErrorKind> {
+pub(super) fn parse_port(
+    text: &str,
+    mut warn: impl FnMut(Finding),
+) -> Result<Vec<String>, CompileErrorKind> {
     let bad = |reason: String| CompileErrorKind::Port { port: text.to_owned(), reason };
     let (ip, host, container) = split_parts(text);
     let (range, protocol) = container.split_once('/').unwrap_or((container, ""));
     if range.is_empty() {
         return Err(bad("no port specified".to_owned()));
     }
+    let is_lower = protocol == protocol.to_lowercase();
     let protocol = match protocol.to_lowercase().as_str() {
         "" => "tcp".to_owned(),
         known @ ("tcp" | "udp" | "sctp") => known.to_owned(),
         _ => return Err(bad(format!("invalid proto: {protocol}"))),
     };
+    if !is_lower {
+        warn(Finding::ExposeProtoCasing { port: text.to_owned() });
+    }
+    if !ip.is_empty() || !host.is_empty() {
+        warn(Finding::ExposeInvalidFormat { port: text.to_owned() });
+    }
     if !is_ip(ip) {
         return Err(bad(format!("invalid IP address: {ip}")));
     }
@@ -34,17 +45,6 @@ pub(super) fn parse_port(text: &str) -> Result<Vec<String>, CompileErrorKind> {
         }
     }
     Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
-}
-
-/// Whether `text` has a host part, which means nothing.
-pub(super) fn has_host_part(text: &str) -> bool {
-    let (ip, host, _) = split_parts(text);
-    !ip.is_empty() || !host.is_empty()
-}
-
-/// The protocol as written.
-pub(super) fn protocol_of(text: &str) -> &str {
-    split_parts(text).2.split_once('/').map_or("", |(_, protocol)| protocol)
 }
 
 fn split_parts(text: &str) -> (&str, &str, &str) {
@@ -100,14 +100,14 @@ mod tests {
             ("[::1]:8080:80", vec!["80/tcp"]),
             ("8080-8090:80", vec!["80/tcp"]),
         ] {
-            assert_eq!(parse_port(text).unwrap(), expected, "{text}");
+            assert_eq!(parse_port(text, drop).unwrap(), expected, "{text}");
         }
     }
 
     #[test]
     fn refuses_other_things() {
         for bad in ["", "/tcp", "80/icmp", "x", "82-80", "70000", "1.2.3:1:80", "1-3:80-81", "-1"] {
-            assert!(parse_port(bad).is_err(), "{bad}");
+            assert!(parse_port(bad, drop).is_err(), "{bad}");
         }
     }
 }

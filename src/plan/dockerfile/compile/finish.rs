@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::super::compiled::CompiledPlatform;
-use super::{CompileError, Compiler, StageId};
+use super::{CompileError, CompileErrorKind, Compiler, StageId};
 use crate::oci::config::ImageConfig;
 use crate::plan::llb::{Definition, NodeId, SourceFile};
 
@@ -11,6 +11,11 @@ impl Compiler<'_> {
     pub(super) fn finish(mut self, target: StageId) -> Result<CompiledPlatform, CompileError> {
         // The whole result is used.
         self.use_path(target, "/".to_owned());
+        let fatal = self.linter.fatal_rules();
+        if !fatal.is_empty() {
+            let rules = fatal.into_iter().map(str::to_owned).collect();
+            return Err(CompileErrorKind::Lint(rules).into());
+        }
         let locals = self.fill_contexts()?;
         let config = self.finish_config(target);
         let needed = self.needed_stages(target);

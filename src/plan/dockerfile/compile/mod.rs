@@ -10,14 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use buildkit_rs_proto::pb;
 
 use super::compiled::{Compiled, CompiledPlatform, UsedImage};
+use super::error::ParseError;
 use super::expand::{Lexer, Variables};
 use super::instruction::{Dockerfile, Instruction, Stage};
-use super::options::CompileOptions;
+use super::lint::{self, Linter, Warning};
+use super::options::{CompileOptions, MainContext};
 use super::resolver::{ImageQuery, ImageResolver};
-use super::source::LineRange;
+use super::source::{LineRange, Located, Source};
 use crate::oci::config::ImageConfig;
 use crate::oci::platform::Platform;
 use crate::plan::llb::{EnvList, Graph, NodeId, Range, State};
+use crate::plan::pattern::Patterns;
 use context::{NamedContext, PendingLocal};
 use image::Image;
 
@@ -51,14 +54,84 @@ pub fn compile(
     options: &CompileOptions,
     resolver: &dyn ImageResolver,
 ) -> Result<Compiled, CompileError> {
+    let mut linter = Linter::new(check_options(file, options)?);
+    lint::check_file(file, true, &mut linter);
+    compile_linting(file, options, resolver, &mut linter)
+}
+
+/// What the checks of a file found, and the error that stopped them, if one did.
+#[derive(Debug)]
+pub struct Checked {
+    /// The findings in the order in which they were made.
+    pub warnings: Vec<Warning>,
+    /// Why the file cannot be built.
+    pub error: Option<CheckError>,
+}
+
+/// Why a file that was checked cannot be built.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum CheckError {
+    /// It cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Parse(#[from] Located<ParseError>),
+    /// It cannot be compiled.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Compile(#[from] CompileError),
+}
+
+/// Checks a Dockerfile: BuildKit's rules and our own, for all stages unless there is a target.
+///
+/// The error is [`CompileError::Unresolved`] while `resolver` lacks answers: see [`compile`].
+#[must_use]
+pub fn check(source: Source, options: &CompileOptions, resolver: &dyn ImageResolver) -> Checked {
+    let (file, error) = super::parse_partially(source);
+    let mut linter = match check_options(&file, options) {
+        Ok(options) => Linter::new(options),
+        Err(error) => return Checked { warnings: Vec::new(), error: Some(error.into()) },
+    };
+    lint::check_file(&file, error.is_none(), &mut linter);
+    let error = match error {
+        Some(error) => Some(error.into()),
+        None => {
+            let mut options = options.clone();
+            options.all_stages = options.target.is_none();
+            let outcome = compile_linting(&file, &options, resolver, &mut linter);
+            let is_context = |name: &str| options.named_contexts.contains_key(name);
+            lint::check_advice(&file, is_context, &mut linter);
+            outcome.err().map(CheckError::from)
+        }
+    };
+    Checked { warnings: linter.into_warnings(), error }
+}
+
+/// What is checked besides errors.
+fn check_options(
+    file: &Dockerfile,
+    options: &CompileOptions,
+) -> Result<lint::Options, CompileError> {
+    lint::Options::of(file, options.effective_check())
+        .map_err(|error| CompileErrorKind::Parse(error.error).at(&file.source, error.lines))
+}
+
+fn compile_linting(
+    file: &Dockerfile,
+    options: &CompileOptions,
+    resolver: &dyn ImageResolver,
+    linter: &mut Linter,
+) -> Result<Compiled, CompileError> {
     let targets: Vec<Option<&Platform>> = match &options.platforms[..] {
         [] => vec![None],
         platforms => platforms.iter().map(Some).collect(),
     };
     let mut platforms = Vec::with_capacity(targets.len());
     let mut unresolved = BTreeSet::new();
-    for target in targets {
-        match Compiler::new(file, options, resolver, target)?.run() {
+    for (at, target) in targets.into_iter().enumerate() {
+        // What is found for one platform is found for the others.
+        let mut unheard = linter.clone();
+        let linter = if at == 0 { &mut *linter } else { &mut unheard };
+        match Compiler::new(file, options, resolver, target, linter)?.run() {
             Ok(compiled) => platforms.push(compiled),
             Err(CompileError::Unresolved(queries)) => unresolved.extend(queries),
             Err(other) => return Err(other),
@@ -67,7 +140,8 @@ pub fn compile(
     if !unresolved.is_empty() {
         return Err(CompileError::Unresolved(unresolved.into_iter().collect()));
     }
-    Ok(Compiled { platforms, multi_platform: options.is_multi_platform() })
+    let warnings = linter.warnings().to_vec();
+    Ok(Compiled { platforms, multi_platform: options.is_multi_platform(), warnings })
 }
 
 /// A stage, or an image that an instruction copies from or mounts.
@@ -83,6 +157,9 @@ struct Compiler<'a> {
     file: &'a Dockerfile,
     options: &'a CompileOptions,
     resolver: &'a dyn ImageResolver,
+    linter: &'a mut Linter,
+    /// What `.dockerignore` leaves out of the build context.
+    ignored: Patterns,
     target_platform: Platform,
     /// Whether nobody asked for the platform.
     implicit_target: bool,
@@ -145,7 +222,10 @@ struct StageState<'a> {
     scan_stage: bool,
     scan_context: bool,
     workdir_set: bool,
-    has_cmd: bool,
+    /// The lines of the last instructions of a kind that counts once.
+    cmd: Option<LineRange>,
+    entrypoint: Option<LineRange>,
+    healthcheck: Option<LineRange>,
 }
 
 /// An instruction of a stage with what it depends on.
@@ -170,6 +250,7 @@ impl<'a> Compiler<'a> {
         options: &'a CompileOptions,
         resolver: &'a dyn ImageResolver,
         target: Option<&Platform>,
+        linter: &'a mut Linter,
     ) -> Result<Self, CompileError> {
         let build_platform =
             options.build_platforms.first().cloned().unwrap_or_else(Platform::host);
@@ -177,12 +258,19 @@ impl<'a> Compiler<'a> {
         if target_platform.os == "windows" {
             return Err(CompileErrorKind::Unsupported("the target platform windows").into());
         }
+        let ignored = match options.context {
+            MainContext::Local(_) => Patterns::parse(&options.dockerignore)
+                .map_err(|error| CompileErrorKind::Ignore(error.to_string()))?,
+            _ => Patterns::default(),
+        };
         let mut graph = Graph::new();
         let context = graph.reserve();
         let mut compiler = Self {
             file,
             options,
             resolver,
+            linter,
+            ignored,
             implicit_target: target.is_none(),
             build_args: Cow::Borrowed(&options.build_args),
             global_args: EnvList::default(),

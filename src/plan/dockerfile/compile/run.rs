@@ -36,10 +36,16 @@ impl<'a> Compiler<'a> {
         let state = self.state(id);
         // A command may look at any file.
         self.use_path(id, "/".to_owned());
-        let mounts = self.expand_mounts(run, &state)?;
+        let mounts = self.expand_mounts(id, command, run, &state)?;
         let mut extras = Extras::default();
         let (line, summary) = self.command_line(run, &mut extras)?;
         let args = self.with_shell(id, &line);
+        if args.is_empty() {
+            return Err(CompileErrorKind::NoArguments);
+        }
+        if !run.devices.is_empty() {
+            return Err(CompileErrorKind::Device);
+        }
         self.add_mounts(id, command, &mounts, &state, &mut extras)?;
         if self.options.shm_size > 0 {
             extras.mounts.push((tmpfs("/dev/shm", self.options.shm_size), None));
@@ -53,9 +59,15 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    fn expand_mounts(&self, run: &Run, state: &State) -> Result<Vec<Mount>, CompileErrorKind> {
-        let lexer = self.lexer;
-        run.mounts(&mut |word| lexer.expand(word, &state.env).map_err(CompileErrorKind::from))
+    fn expand_mounts(
+        &mut self,
+        id: StageId,
+        command: &Command<'a>,
+        run: &Run,
+        state: &State,
+    ) -> Result<Vec<Mount>, CompileErrorKind> {
+        let (origin, lexer) = (&command.instruction.origin, self.lexer);
+        run.mounts(&mut |word| self.expand_word(id, origin, lexer, word, &state.env))
     }
 
     /// The command with its heredocs, and what its name says of them.

@@ -50,12 +50,12 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    fn expand_base_name(&self, parsed: &Stage) -> Result<String, CompileError> {
+    fn expand_base_name(&mut self, parsed: &Stage) -> Result<String, CompileError> {
         let lines = parsed.origin.lines;
-        let name = self
-            .lexer
-            .expand(&parsed.base_name, &self.global_args)
-            .map_err(|error| self.error(error.into(), lines))?;
+        let mut uses = Uses::default();
+        let name = self.lexer.expand_noting(&parsed.base_name, &self.global_args, &mut uses);
+        self.warn_undefined_args(parsed, &uses);
+        let name = name.map_err(|error| self.error(error.into(), lines))?;
         if name.is_empty() {
             let name = parsed.base_name.clone();
             return Err(self.error(CompileErrorKind::BlankBaseName { name }, lines));
@@ -63,16 +63,29 @@ impl<'a> Compiler<'a> {
         Ok(name.into_owned())
     }
 
-    fn expand_platform(&self, parsed: &Stage) -> Result<Option<Platform>, CompileError> {
+    fn warn_undefined_args(&mut self, parsed: &Stage, uses: &Uses) {
+        if uses.unmatched.is_empty() {
+            return;
+        }
+        let declared = self.file.global_args.iter().flat_map(|global| &global.arg.args);
+        let declared = declared.map(|arg| &*arg.key);
+        let known = self.global_args.keys().chain(declared).collect();
+        self.linter.undefined_args_in_from(parsed, uses, &known);
+    }
+
+    fn expand_platform(&mut self, parsed: &Stage) -> Result<Option<Platform>, CompileError> {
         if parsed.platform.is_empty() {
             return Ok(None);
         }
         let lines = parsed.origin.lines;
         let mut uses = Uses::default();
-        let text = self
-            .lexer
-            .expand_noting(&parsed.platform, &self.global_args, &mut uses)
-            .map_err(|error| self.error(error.into(), lines))?;
+        let text = self.lexer.expand_noting(&parsed.platform, &self.global_args, &mut uses);
+        self.warn_undefined_args(parsed, &uses);
+        let text = text.map_err(|error| self.error(error.into(), lines))?;
+        let platform = Platform::parse(&text);
+        let parts = platform.as_ref().ok().map(|p| (&*p.os, &*p.architecture));
+        let target = self.global_args.get("TARGETPLATFORM");
+        self.linter.platform_flag(parsed, &uses, &text, target, parts);
         let suggestion = || {
             let near = |name: &String| nearest(name, self.global_args.keys());
             uses.unmatched.iter().find_map(near).into()
@@ -83,11 +96,11 @@ impl<'a> Compiler<'a> {
                 CompileErrorKind::BlankPlatform { text: written(), suggestion: suggestion() };
             return Err(self.error(kind, lines));
         }
-        let parsed = Platform::parse(&text).map_err(|source| {
+        let platform = platform.map_err(|source| {
             let suggestion = suggestion();
             self.error(CompileErrorKind::Platform { text: written(), suggestion, source }, lines)
         })?;
-        Ok(Some(parsed))
+        Ok(Some(platform))
     }
 
     /// Appends a stage; its base is a stage before it that has the name of its base.

@@ -29,6 +29,9 @@ pub enum OptionError {
     /// Several platforms, and an option that forbids that.
     #[error("option `multi-platform` is false although there are {0} target platforms")]
     SinglePlatform(usize),
+    /// A client that needs more of the frontend than there is.
+    #[error("unsupported frontend capability {0}")]
+    Capability(String),
     /// An option of engines long gone.
     #[error("option `{0}` is no longer supported")]
     Removed(&'static str),
@@ -56,6 +59,12 @@ impl CompileOptions {
         if options.get("override-copy-image").is_some_and(|image| !image.is_empty()) {
             return Err(OptionError::Removed("override-copy-image"));
         }
+        if options.get("build-arg:BUILDKIT_DISABLE_FILEOP").and_then(|v| parse_bool(v))
+            == Some(true)
+        {
+            return Err(OptionError::Removed("BUILDKIT_DISABLE_FILEOP"));
+        }
+        check_capabilities(options.get("frontend.caps").map_or("", String::as_str))?;
         let text = |key: &str| options.get(key).map_or("", String::as_str);
         let with_prefix = |prefix: &str| {
             options
@@ -103,6 +112,24 @@ fn parse_context(options: &BTreeMap<String, String>) -> MainContext {
     }
     // The option names where to look for a URL; the directory keeps its name.
     MainContext::Local(super::CONTEXT_NAME.to_owned())
+}
+
+/// Capabilities that a client may need.
+const CAPABILITIES: &[&str] = &[
+    "moby.buildkit.frontend.inputs",
+    "moby.buildkit.frontend.subrequests",
+    "moby.buildkit.frontend.contexts",
+    "moby.buildkit.frontend.gitquerystring",
+];
+
+fn check_capabilities(list: &str) -> Result<(), OptionError> {
+    let names = list.split(',').filter(|name| !name.is_empty());
+    for name in names.map(|name| name.split('+').next().unwrap_or(name)) {
+        if !CAPABILITIES.contains(&name) {
+            return Err(OptionError::Capability(name.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 fn parse_platforms(text: &str) -> Result<Vec<Platform>, OptionError> {
