@@ -3,9 +3,13 @@
 //! BuildKit puts JSON into the details of a gRPC status: the vertex that failed, the op, the exit
 //! code, and the places in the Dockerfile that it came from. Those decide whether the user's step,
 //! the user's input or the environment is at fault, and what excerpt a report shows.
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use buildkit_rs_proto::google::rpc;
+use buildkit_rs_proto::pb;
+use bytes::Bytes;
 use miette::{LabeledSpan, NamedSource, SourceCode};
 use prost::Message as _;
 use serde::Deserialize;
@@ -13,7 +17,7 @@ use tonic::Code;
 
 use super::client::Client;
 use super::session::SessionError;
-use super::status::SourceFile;
+use super::status::{SourceFile, StatusEvent};
 use crate::fault::{Classified, Fault};
 use crate::oci::digest::Digest;
 
@@ -162,8 +166,53 @@ fn line_span(text: &str, first: u32, last: u32) -> Option<(usize, usize)> {
     None
 }
 
+/// What the client knows of a build beside the daemon's status.
+///
+/// The daemon names the vertex that failed by its digest alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    ops: Vec<Bytes>,
+    failed: Arc<Mutex<Option<(Digest, String)>>>,
+}
+
+impl Known {
+    /// Keeps a definition's ops; they are only looked at when the build fails.
+    pub(crate) fn new(definition: Option<&pb::Definition>) -> Self {
+        let ops = definition.map(|definition| definition.def.clone()).unwrap_or_default();
+        Self { ops, ..Self::default() }
+    }
+
+    /// Remembers the name of a vertex that failed.
+    pub(crate) fn watch(&self, event: &StatusEvent) {
+        if let StatusEvent::Vertex(vertex) = event
+            && vertex.error.is_some()
+        {
+            *self.lock() = Some((vertex.digest, vertex.name.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Digest, String)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(&self, vertex: Option<Digest>) -> Option<String> {
+        let (digest, name) = self.lock().clone()?;
+        vertex.is_none_or(|vertex| vertex == digest).then_some(name)
+    }
+
+    fn op(&self, vertex: Digest) -> Option<OpKind> {
+        let bytes = self.ops.iter().find(|bytes| Digest::of(bytes) == vertex)?;
+        match pb::Op::decode(bytes.clone()).ok()?.op? {
+            pb::op::Op::Exec(_) => Some(OpKind::Exec),
+            pb::op::Op::File(_) => Some(OpKind::File),
+            pb::op::Op::Source(_) => Some(OpKind::Source),
+            _ => Some(OpKind::Other),
+        }
+    }
+}
+
 /// Decodes the status of a failed solve.
-pub(crate) fn decode(client: &Client, status: tonic::Status) -> SolveError {
+pub(crate) fn decode(client: &Client, known: &Known, status: tonic::Status) -> SolveError {
     if is_transport(&status) {
         return SolveError::Lost {
             address: client.address().to_string(),
@@ -174,16 +223,36 @@ pub(crate) fn decode(client: &Client, status: tonic::Status) -> SolveError {
     if let Ok(full) = rpc::Status::decode(status.details()) {
         full.details.iter().for_each(|detail| details.add(detail));
     }
-    let error = details.error(status.message());
-    let located = !error.sources.is_empty();
-    match error.op {
-        Some(OpKind::Source) => SolveError::Environment(Box::new(error)),
-        Some(_) => SolveError::Step(Box::new(error)),
-        None if error.exit_code.is_some() => SolveError::Step(Box::new(error)),
-        None if located || status.code() == Code::InvalidArgument => {
-            SolveError::Input(Box::new(error))
+    let mut error = details.error(status.message());
+    error.op = error.op.or_else(|| known.op(error.vertex?));
+    error.name = error.name.or_else(|| known.name(error.vertex));
+    let error = Box::new(error);
+    match error.fault(status.code()) {
+        Fault::Build => SolveError::Step(error),
+        Fault::Usage => SolveError::Input(error),
+        _ => SolveError::Environment(error),
+    }
+}
+
+impl StepError {
+    /// Tells a failed step, bad input and the environment apart by what the daemon says.
+    fn fault(&self, code: Code) -> Fault {
+        let name = self.name.as_deref().unwrap_or_default();
+        let fetches = self.op == Some(OpKind::Source)
+            || name.starts_with("[internal] load metadata")
+            || name.contains("] FROM ");
+        let missing = self.op != Some(OpKind::Exec) && self.message.ends_with("not found");
+        match (self.vertex, self.op) {
+            _ if self.exit_code.is_some() => Fault::Build,
+            (Some(_), _) if fetches => Fault::Environment,
+            // A file that `COPY` names and the context does not have.
+            (Some(_), _) if missing => Fault::Usage,
+            (Some(_), Some(_)) => Fault::Build,
+            (Some(_), None) if !self.sources.is_empty() => Fault::Build,
+            (None, _) if !self.sources.is_empty() => Fault::Usage,
+            _ if code == Code::InvalidArgument => Fault::Usage,
+            _ => Fault::Environment,
         }
-        None => SolveError::Environment(Box::new(error)),
     }
 }
 

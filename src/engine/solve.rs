@@ -12,8 +12,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
-use super::failure::{self, SolveError};
+use super::failure::{self, Known, SolveError};
 use super::identity;
+use super::session::filesend::FileSend;
 use super::session::{Failures, SessionBuilder, SessionError, tunnel};
 use super::status::{self, StatusEvent};
 
@@ -179,6 +180,7 @@ pub async fn solve(
 pub(crate) struct Running {
     client: Client,
     wire: control::SolveRequest,
+    known: Known,
     failures: Failures,
     over: CancellationToken,
     tunnel: JoinHandle<Result<(), SessionError>>,
@@ -189,19 +191,18 @@ impl Running {
     /// Opens the session and the status stream; neither is waited for.
     pub(crate) fn start(
         client: &Client,
-        request: SolveRequest,
+        mut request: SolveRequest,
         session: SessionBuilder,
         events: mpsc::Sender<StatusEvent>,
     ) -> Result<Self, SolveError> {
-        let session = session.build();
-        let failures = session.failures.clone();
+        let session = receive_exports(session, &mut request.exports).build();
+        let failures = session.scope.failures().clone();
         let wire = wire(request, &session.id);
         let over = CancellationToken::new();
         let tunnel = tokio::spawn(tunnel::run(client.clone(), session, over.clone()));
-        let passed = Arc::new(AtomicU64::new(0));
-        let forwarding = forward(client.clone(), wire.r#ref.clone(), events, passed.clone());
-        let status = Forwarding { passed, task: tokio::spawn(forwarding) };
-        Ok(Self { client: client.clone(), wire, failures, over, tunnel, status })
+        let known = Known::new(wire.definition.as_ref());
+        let status = Forwarding::start(client.clone(), wire.r#ref.clone(), events, known.clone());
+        Ok(Self { client: client.clone(), wire, known, failures, over, tunnel, status })
     }
 
     /// Makes the call that ends with the build, and brings everything else to its end after it.
@@ -215,7 +216,7 @@ impl Running {
             control::SolveRequest,
         ) -> Result<tonic::Response<control::SolveResponse>, tonic::Status>,
     {
-        let Self { client, wire, failures, over, mut tunnel, status } = self;
+        let Self { client, wire, known, failures, over, mut tunnel, status } = self;
         let mut broken = None;
         let reply = {
             let mut reply = std::pin::pin!(call(wire));
@@ -242,7 +243,7 @@ impl Running {
         if cancel.is_cancelled() {
             return Err(SolveError::Cancelled);
         }
-        let lost = |status| failure::decode(&client, status);
+        let lost = |status| failure::decode(&client, &known, status);
         match reply {
             Some(Ok(reply)) => {
                 session.map_err(SolveError::Session)?;
@@ -273,6 +274,31 @@ struct Forwarding {
 }
 
 impl Forwarding {
+    /// Passes the daemon's status messages on until the build has ended.
+    fn start(
+        client: Client,
+        solve_ref: String,
+        events: mpsc::Sender<StatusEvent>,
+        known: Known,
+    ) -> Self {
+        let passed = Arc::new(AtomicU64::new(0));
+        let count = passed.clone();
+        let task = tokio::spawn(async move {
+            let request = control::StatusRequest { r#ref: solve_ref };
+            let mut messages = client.control().status(request).await?.into_inner();
+            while let Some(message) = messages.message().await? {
+                for event in status::events(message) {
+                    known.watch(&event);
+                    // When nobody listens the stream is still read, so that it can end.
+                    let _ = events.send(event).await;
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Ok(())
+        });
+        Self { passed, task }
+    }
+
     /// Waits for the end of the stream, or for its silence: the build has ended, and a stream that
     /// hangs must not take its result away.
     async fn join(mut self) -> Result<(), tonic::Status> {
@@ -294,23 +320,19 @@ impl Forwarding {
     }
 }
 
-/// Passes the daemon's status messages on until the build has ended.
-async fn forward(
-    client: Client,
-    solve_ref: String,
-    events: mpsc::Sender<StatusEvent>,
-    passed: Arc<AtomicU64>,
-) -> Result<(), tonic::Status> {
-    let request = control::StatusRequest { r#ref: solve_ref };
-    let mut messages = client.control().status(request).await?.into_inner();
-    while let Some(message) = messages.message().await? {
-        for event in status::events(message) {
-            // When nobody listens the stream is still read, so that the daemon can end it.
-            let _ = events.send(event).await;
-            passed.fetch_add(1, Ordering::Relaxed);
+/// Offers what receives the results of `exports`, each under its exporter's number.
+fn receive_exports(session: SessionBuilder, exports: &mut [Export]) -> SessionBuilder {
+    let mut files = FileSend::default();
+    for (exporter, export) in exports.iter_mut().enumerate() {
+        match std::mem::replace(&mut export.target, ExportTarget::Engine) {
+            ExportTarget::Engine => {}
+            ExportTarget::File(path) => files.file(exporter, path),
+            ExportTarget::Stream(stream) => files.stream(exporter, stream),
+            ExportTarget::Directory { path, delete } => files.directory(exporter, path, delete),
+            ExportTarget::Layout(_) => {}
         }
     }
-    Ok(())
+    if files.is_empty() { session } else { session.attach(files) }
 }
 
 fn wire(request: SolveRequest, session: &str) -> control::SolveRequest {

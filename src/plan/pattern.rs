@@ -266,7 +266,7 @@ fn class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Token, &
     const OPEN: &str = "has a `[` that nothing closes";
     let negated = rest.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
-    let mut one = |rest: &mut std::iter::Peekable<std::str::Chars<'_>>| match rest.next() {
+    let one = |rest: &mut std::iter::Peekable<std::str::Chars<'_>>| match rest.next() {
         Some('\\') => rest.next().ok_or(OPEN),
         Some('-') => Err("has a range without a start in `[…]`"),
         other => other.ok_or(OPEN),

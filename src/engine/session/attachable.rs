@@ -5,7 +5,7 @@ use std::pin::Pin;
 use hyper::body::Incoming;
 use tonic::body::Body;
 
-use super::Failures;
+use super::Scope;
 
 /// The response to one call of the daemon.
 pub type ResponseFuture = Pin<Box<dyn Future<Output = http::Response<Body>> + Send>>;
@@ -20,8 +20,9 @@ pub trait Attachable: Send + Sync + 'static {
     /// Serves one call to one of the methods.
     ///
     /// A failure that should end the build with a better error than the daemon's echo of the gRPC
-    /// status goes to `failures` as well.
-    fn call(&self, request: http::Request<Incoming>, failures: &Failures) -> ResponseFuture;
+    /// status goes to the scope's failures as well, and tasks that outlive the call are spawned in
+    /// the scope.
+    fn call(&self, request: http::Request<Incoming>, scope: &Scope) -> ResponseFuture;
 }
 
 /// Serves a call with a generated tonic server.

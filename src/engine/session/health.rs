@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use wire::health_check_response::ServingStatus;
 use wire::health_server::HealthServer;
 
-use super::Failures;
+use super::Scope;
 use super::attachable::{Attachable, ResponseFuture, serve};
 
 /// Answers that all is well, which is true as long as it answers.
@@ -18,7 +18,7 @@ impl Attachable for Health {
         &["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"]
     }
 
-    fn call(&self, request: http::Request<Incoming>, _: &Failures) -> ResponseFuture {
+    fn call(&self, request: http::Request<Incoming>, _: &Scope) -> ResponseFuture {
         serve(HealthServer::new(*self), request)
     }
 }

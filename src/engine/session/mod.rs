@@ -13,12 +13,16 @@ use std::sync::Arc;
 
 pub mod attachable;
 pub mod error;
+pub mod filesend;
+pub mod filesync;
 pub mod health;
 pub(crate) mod pipe;
+pub mod scope;
 pub(crate) mod tunnel;
 
 pub use attachable::Attachable;
 pub use error::{Failures, SessionError};
+pub use scope::Scope;
 
 /// The services of one session, before it is opened.
 pub struct SessionBuilder {
@@ -84,8 +88,10 @@ impl SessionBuilder {
 
     /// The session's services by method path, and where their failures are kept.
     pub(crate) fn build(self) -> Session {
-        let failures = Failures::default();
         let mut attachables = self.attachables;
+        if !self.directories.is_empty() {
+            attachables.push(Arc::new(filesync::FileSync::new(self.directories)));
+        }
         attachables.push(Arc::new(health::Health));
         let mut services = BTreeMap::new();
         for attachable in &attachables {
@@ -93,7 +99,7 @@ impl SessionBuilder {
                 services.insert(*method, attachable.clone());
             }
         }
-        Session { id: self.id, shared_key: self.shared_key, services, failures }
+        Session { id: self.id, shared_key: self.shared_key, services, scope: Scope::default() }
     }
 }
 
@@ -102,5 +108,5 @@ pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) shared_key: String,
     pub(crate) services: BTreeMap<&'static str, Arc<dyn Attachable>>,
-    pub(crate) failures: Failures,
+    pub(crate) scope: Scope,
 }

@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,7 +17,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::codec::{Codec as _, Streaming};
 use tonic_prost::ProstCodec;
@@ -26,7 +24,7 @@ use tower::Service as _;
 
 use super::error::chain;
 use super::pipe::{PipeWriter, pipe};
-use super::{Attachable, Failures, Session, SessionError};
+use super::{Attachable, Scope, Session, SessionError};
 use crate::engine::client::{Client, MESSAGE_LIMIT};
 
 /// What the daemon may send on one stream before we have read it.
@@ -45,7 +43,6 @@ pub(crate) async fn run(
     over: CancellationToken,
 ) -> Result<(), SessionError> {
     let broken = |problem: String| SessionError::Broken { problem };
-    let failures = session.failures.clone();
     let (writer, body) = pipe();
     let request = request(&session, Body::new(body)).map_err(|error| broken(error.to_string()))?;
     let mut channel = client.channel();
@@ -62,10 +59,10 @@ pub(crate) async fn run(
         Streaming::new_response(decoder, response.into_body(), code, None, Some(MESSAGE_LIMIT));
     let stream = Tunnel { incoming, unread: Bytes::new(), writer };
 
-    let spawner = Spawner { tracker: TaskTracker::new(), failures: failures.clone() };
-    let dispatch = Dispatch { services: Arc::new(session.services), failures };
+    let scope = session.scope.clone();
+    let dispatch = Dispatch { services: Arc::new(session.services), scope: scope.clone() };
     let mut connection = Box::pin(
-        hyper::server::conn::http2::Builder::new(spawner.clone())
+        hyper::server::conn::http2::Builder::new(scope.clone())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
@@ -81,8 +78,7 @@ pub(crate) async fn run(
     };
     // Without its connection every stream of a service ends, and with it the service.
     drop(connection);
-    spawner.tracker.close();
-    if tokio::time::timeout(GRACE, spawner.tracker.wait()).await.is_err() {
+    if tokio::time::timeout(GRACE, scope.join()).await.is_err() {
         return Err(broken("a service did not end with the build".to_owned()));
     }
     match ended {
@@ -113,7 +109,7 @@ fn request(session: &Session, body: Body) -> Result<http::Request<Body>, http::E
 #[derive(Clone)]
 struct Dispatch {
     services: Arc<BTreeMap<&'static str, Arc<dyn Attachable>>>,
-    failures: Failures,
+    scope: Scope,
 }
 
 impl Dispatch {
@@ -122,36 +118,13 @@ impl Dispatch {
         request: http::Request<Incoming>,
     ) -> impl Future<Output = Result<http::Response<Body>, Infallible>> + use<> {
         let response = match self.services.get(request.uri().path()) {
-            Some(service) => service.call(request, &self.failures),
+            Some(service) => service.call(request, &self.scope),
             None => super::attachable::refuse(tonic::Status::unimplemented(format!(
                 "kitwright offers no {}",
                 request.uri().path()
             ))),
         };
         response.map(Ok)
-    }
-}
-
-/// Runs the tasks of the session's HTTP/2 connection so that they can be waited for.
-#[derive(Clone)]
-struct Spawner {
-    tracker: TaskTracker,
-    failures: Failures,
-}
-
-impl<F> hyper::rt::Executor<F> for Spawner
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, future: F) {
-        let failures = self.failures.clone();
-        self.tracker.spawn(async move {
-            if AssertUnwindSafe(future).catch_unwind().await.is_err() {
-                let problem = "one of kitwright's services panicked".to_owned();
-                failures.record(SessionError::Broken { problem });
-            }
-        });
     }
 }
 

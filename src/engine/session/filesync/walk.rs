@@ -1,0 +1,365 @@
+//! Walks a directory in the order a transfer needs: each directory before what is in it, and the
+//! names of one directory by their bytes.
+//!
+//! Directories stay open while something below them is walked, and files are looked at relative
+//! to them: no path is resolved from the root again, and a directory that is renamed meanwhile is
+//! still read to its end.
+use std::collections::BTreeMap;
+use std::ffi::{CStr, OsStr};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+use super::paths::ROOT;
+use super::select::{Level, Selection, Verdict};
+use super::xattrs::Xattrs;
+
+/// Bits of Go's `fs.FileMode`, which is what travels, beside the nine permission bits.
+pub(crate) mod go_mode {
+    pub(crate) const DIRECTORY: u32 = 1 << 31;
+    pub(crate) const SYMLINK: u32 = 1 << 27;
+    pub(crate) const DEVICE: u32 = 1 << 26;
+    pub(crate) const NAMED_PIPE: u32 = 1 << 25;
+    pub(crate) const SETUID: u32 = 1 << 23;
+    pub(crate) const SETGID: u32 = 1 << 22;
+    pub(crate) const CHARACTER_DEVICE: u32 = 1 << 21;
+    pub(crate) const STICKY: u32 = 1 << 20;
+    pub(crate) const PERMISSIONS: u32 = 0o777;
+    /// What makes a file other than a regular one.
+    pub(crate) const TYPE: u32 = DIRECTORY | SYMLINK | DEVICE | NAMED_PIPE | CHARACTER_DEVICE;
+}
+
+/// A file or directory on its way to the daemon.
+pub(super) struct Entry<'a> {
+    /// From the root, with slashes.
+    pub(super) path: &'a [u8],
+    /// Where a symbolic link leads, or the earlier path of a hard link.
+    pub(super) link: &'a [u8],
+    pub(super) stat: Stat,
+    pub(super) xattrs: &'a [(Vec<u8>, Vec<u8>)],
+}
+
+/// The metadata that travels.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stat {
+    /// Go's mode bits.
+    pub(super) mode: u32,
+    pub(super) size: u64,
+    /// Nanoseconds since 1970.
+    pub(super) modified: i64,
+    pub(super) device_major: u32,
+    pub(super) device_minor: u32,
+}
+
+impl Stat {
+    pub(super) const fn is_regular(&self) -> bool {
+        self.mode & go_mode::TYPE == 0
+    }
+}
+
+/// Takes what the walk finds.
+pub(super) trait Visitor {
+    /// A directory is about to be read; returns the number by which its entries name it.
+    fn enter(&mut self, parent: u32, name: &[u8]) -> u32;
+    /// An entry of the transfer, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] when nobody wants the rest.
+    fn entry(&mut self, directory: u32, name: &[u8], entry: &Entry<'_>) -> Result<(), Stopped>;
+}
+
+/// Nobody wants the rest of the walk.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+/// Why a walk ended early.
+#[derive(Debug)]
+pub(super) enum WalkError {
+    Stopped,
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl From<Stopped> for WalkError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+/// Walks what `selection` takes of `root`.
+pub(super) fn walk(
+    root: &Path,
+    selection: &Selection,
+    visitor: &mut dyn Visitor,
+) -> Result<(), WalkError> {
+    Walk {
+        root,
+        selection,
+        visitor,
+        path: Vec::new(),
+        hard_links: BTreeMap::new(),
+        xattrs: Xattrs::new(root),
+        dirents: Vec::with_capacity(32 << 10),
+    }
+    .run()
+}
+
+/// A directory that is being walked.
+struct Frame {
+    handle: OwnedFd,
+    /// The number by which its entries name it.
+    number: u32,
+    level: Level,
+    /// How long its path is.
+    path: usize,
+    listing: Listing,
+    /// Its metadata, as long as it has not been sent.
+    unsent: Option<Stat>,
+}
+
+/// The entries of a directory, in order.
+#[derive(Default)]
+struct Listing {
+    names: Vec<u8>,
+    /// Where each name begins, and what it is; names end with a zero byte.
+    entries: Vec<(u32, FileType)>,
+    next: usize,
+}
+
+impl Listing {
+    fn name(&self, at: u32) -> &CStr {
+        CStr::from_bytes_until_nul(&self.names[at as usize..]).unwrap_or_default()
+    }
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    selection: &'a Selection,
+    visitor: &'a mut dyn Visitor,
+    /// The path of the entry at hand.
+    path: Vec<u8>,
+    /// The first path of each file that has more than one.
+    hard_links: BTreeMap<(u64, u64), Vec<u8>>,
+    xattrs: Xattrs,
+    dirents: Vec<u8>,
+}
+
+impl Walk<'_> {
+    fn run(mut self) -> Result<(), WalkError> {
+        let handle = open_directory(CWD, self.root, OFlags::empty());
+        let handle = handle.map_err(|error| self.failed(error))?;
+        let listing = self.list(&handle).map_err(|error| self.failed(error))?;
+        let level = Level::default();
+        let root = Frame { handle, number: ROOT, level, path: 0, listing, unsent: None };
+        let mut frames = vec![root];
+        while let Some(frame) = frames.last_mut() {
+            let Some(&(at, kind)) = frame.listing.entries.get(frame.listing.next) else {
+                frames.pop();
+                continue;
+            };
+            frame.listing.next += 1;
+            self.path.truncate(frame.path);
+            if !self.path.is_empty() {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(frame.listing.name(at).to_bytes());
+            if kind == FileType::Directory {
+                if let Some(below) = self.directory(&mut frames, at)? {
+                    frames.push(below);
+                }
+            } else {
+                self.file(&mut frames, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, frames: &mut [Frame], at: u32) -> Result<Option<Frame>, WalkError> {
+        let Some(frame) = frames.last() else { return Ok(None) };
+        let (verdict, level) = self.selection.directory(&self.path, &frame.level);
+        if verdict == Verdict::Skip {
+            return Ok(None);
+        }
+        let name = frame.listing.name(at);
+        let found = stat(&frame.handle, name).and_then(|(stat, _)| {
+            let handle = open_directory(&frame.handle, name, OFlags::NOFOLLOW)?;
+            let listing = self.list(&handle)?;
+            Ok((stat, handle, listing))
+        });
+        let (stat, handle, listing) = match found {
+            Ok(found) => found,
+            // It went away, or became something else, since its name was read.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(Errno::ACCESS | Errno::PERM) if verdict == Verdict::Look => return Ok(None),
+            Err(error) => return Err(self.failed(error)),
+        };
+        let number = self.visitor.enter(frame.number, name.to_bytes());
+        let path = self.path.len();
+        let mut below = Frame { handle, number, level, path, listing, unsent: Some(stat) };
+        if verdict == Verdict::Take {
+            self.send_parents(frames)?;
+            let (parent, name) =
+                (frames.last().map_or(ROOT, |frame| frame.number), name_of(&self.path));
+            below.unsent = None;
+            let xattrs = self
+                .xattrs
+                .read(&self.path)
+                .map_err(|error| failed(self.root, &self.path, error))?;
+            let entry = Entry { path: &self.path, link: &[], stat, xattrs };
+            self.visitor.entry(parent, name, &entry)?;
+        }
+        Ok(Some(below))
+    }
+
+    fn file(&mut self, frames: &mut [Frame], at: u32) -> Result<(), WalkError> {
+        let Some(frame) = frames.last() else { return Ok(()) };
+        if !self.selection.file(&self.path, &frame.level) {
+            return Ok(());
+        }
+        let name = frame.listing.name(at);
+        let found = stat(&frame.handle, name).and_then(|(stat, identity)| {
+            let link = if stat.mode & go_mode::SYMLINK == 0 {
+                Vec::new()
+            } else {
+                rustix::fs::readlinkat(&frame.handle, name, Vec::new())?.into_bytes()
+            };
+            Ok((stat, identity, link))
+        });
+        let (mut stat, identity, mut link) = match found {
+            Ok(found) => found,
+            Err(Errno::NOENT | Errno::INVAL) => return Ok(()),
+            Err(error) => return Err(self.failed(error)),
+        };
+        let number = frame.number;
+        self.send_parents(frames)?;
+        if let (Some(identity), true) = (identity, stat.is_regular()) {
+            match self.hard_links.get(&identity) {
+                Some(first) => {
+                    link.clone_from(first);
+                    stat.size = 0;
+                }
+                None => {
+                    self.hard_links.insert(identity, self.path.clone());
+                }
+            }
+        }
+        let xattrs =
+            self.xattrs.read(&self.path).map_err(|error| failed(self.root, &self.path, error))?;
+        let entry = Entry { path: &self.path, link: &link, stat, xattrs };
+        self.visitor.entry(number, name_of(&self.path), &entry)?;
+        Ok(())
+    }
+
+    /// Sends the directories above the entry at hand that nothing has needed so far.
+    fn send_parents(&mut self, frames: &mut [Frame]) -> Result<(), WalkError> {
+        // Usually the directory has been sent; then so have those above it.
+        if frames.last().is_none_or(|frame| frame.unsent.is_none()) {
+            return Ok(());
+        }
+        let mut parent = ROOT;
+        for frame in frames {
+            if let Some(stat) = frame.unsent.take() {
+                let path = &self.path[..frame.path];
+                let xattrs =
+                    self.xattrs.read(path).map_err(|error| failed(self.root, path, error))?;
+                let entry = Entry { path, link: &[], stat, xattrs };
+                self.visitor.entry(parent, name_of(path), &entry)?;
+            }
+            parent = frame.number;
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, directory: &OwnedFd) -> Result<Listing, Errno> {
+        let mut listing = Listing::default();
+        let mut unread = RawDir::new(directory, self.dirents.spare_capacity_mut());
+        while let Some(entry) = unread.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // Some file systems do not say.
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(stat.st_mode)
+                }
+                known => known,
+            };
+            let at = u32::try_from(listing.names.len()).map_err(|_| Errno::TOOBIG)?;
+            listing.names.extend_from_slice(name.to_bytes_with_nul());
+            listing.entries.push((at, kind));
+        }
+        let names = &listing.names;
+        let name = |at: u32| CStr::from_bytes_until_nul(&names[at as usize..]).unwrap_or_default();
+        listing.entries.sort_unstable_by(|(one, _), (other, _)| name(*one).cmp(name(*other)));
+        Ok(listing)
+    }
+
+    fn failed(&self, error: Errno) -> WalkError {
+        failed(self.root, &self.path, error)
+    }
+}
+
+fn failed(root: &Path, path: &[u8], error: Errno) -> WalkError {
+    let path = if path.is_empty() { root.to_owned() } else { root.join(OsStr::from_bytes(path)) };
+    WalkError::Io { path, source: error.into() }
+}
+
+fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+fn open_directory(
+    directory: impl AsFd,
+    name: impl rustix::path::Arg,
+    more: OFlags,
+) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags | more, Mode::empty())
+}
+
+/// The metadata of a file, and what identifies it if it has more names than one.
+fn stat(directory: &OwnedFd, name: &CStr) -> Result<(Stat, Option<(u64, u64)>), Errno> {
+    let found = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let raw = found.st_mode;
+    let kind = FileType::from_raw_mode(raw);
+    let mut mode = raw & go_mode::PERMISSIONS;
+    mode |= match kind {
+        FileType::Directory => go_mode::DIRECTORY,
+        FileType::Symlink => go_mode::SYMLINK,
+        FileType::Fifo => go_mode::NAMED_PIPE,
+        FileType::BlockDevice => go_mode::DEVICE,
+        FileType::CharacterDevice => go_mode::DEVICE | go_mode::CHARACTER_DEVICE,
+        // A socket travels as an empty file: archives know none.
+        _ => 0,
+    };
+    for (bit, go) in
+        [(0o4000, go_mode::SETUID), (0o2000, go_mode::SETGID), (0o1000, go_mode::STICKY)]
+    {
+        if raw & bit != 0 {
+            mode |= go;
+        }
+    }
+    let is_directory = kind == FileType::Directory;
+    let mut stat = Stat {
+        mode,
+        size: if is_directory { 0 } else { u64::try_from(found.st_size).unwrap_or(0) },
+        modified: found
+            .st_mtime
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(i64::try_from(found.st_mtime_nsec).unwrap_or(0)),
+        ..Stat::default()
+    };
+    if mode & go_mode::DEVICE != 0 {
+        stat.device_major = rustix::fs::major(found.st_rdev);
+        stat.device_minor = rustix::fs::minor(found.st_rdev);
+    }
+    let shared = !is_directory && found.st_nlink > 1;
+    Ok((stat, shared.then_some((found.st_dev, found.st_ino))))
+}

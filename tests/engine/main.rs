@@ -1,0 +1,10 @@
+//! The client against a real buildkitd: transfers both ways, session services, failures, ends.
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cancel;
+mod connect;
+mod export;
+mod failure;
+mod lab;
+mod transfer;
