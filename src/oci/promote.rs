@@ -234,13 +234,19 @@ pub async fn move_tags(
         .map(|reference| MovedTag { reference: reference.clone().tag_name_only(), before: None })
         .collect();
     let transferred = transfer(client, source, fetched, &tags).await?;
-    let writes = tags.iter().map(|tag| async move {
-        let (kind, bytes) = (&fetched.descriptor.media_type, fetched.bytes.clone());
-        let written = client.put_manifest(&tag.reference, kind, bytes, Precondition::None).await;
-        written.map_err(registry(&tag.reference))
-    });
+    let writes: Vec<_> = tags.iter().map(|tag| write(client, &tag.reference, fetched)).collect();
     futures_util::future::try_join_all(writes).await?;
     Ok(transferred)
+}
+
+async fn write(
+    client: &Client,
+    reference: &ImageReference,
+    fetched: &FetchedManifest,
+) -> Result<(), PromoteError> {
+    let (kind, bytes) = (&fetched.descriptor.media_type, fetched.bytes.clone());
+    let written = client.put_manifest(reference, kind, bytes, Precondition::None).await;
+    written.map(drop).map_err(registry(reference))
 }
 
 fn tag_of(reference: &ImageReference) -> &str {

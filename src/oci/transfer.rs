@@ -81,15 +81,12 @@ pub async fn publish(
         collect_referrers(&mut plan, origin, client, &to).await?;
     }
     let mut tally = Tally::default();
-    let blobs: Vec<Descriptor> = plan.blobs.into_values().collect();
-    let mut outcomes = stream::iter(&blobs)
-        .map(|blob| {
-            let to = &to;
-            async move { (blob.size, push_blob(origin, client, to, blob).await) }
-        })
-        .buffer_unordered(PARALLEL);
-    while let Some((size, outcome)) = outcomes.next().await {
-        match outcome? {
+    let pushes: Vec<_> =
+        plan.blobs.into_values().map(|b| push_blob(origin, client, &to, b)).collect();
+    let mut outcomes = stream::iter(pushes).buffer_unordered(PARALLEL);
+    while let Some(outcome) = outcomes.next().await {
+        let (size, outcome) = outcome?;
+        match outcome {
             BlobOutcome::Present => tally.present += 1,
             BlobOutcome::Mounted => tally.mounted += 1,
             BlobOutcome::Uploaded => {
@@ -178,22 +175,21 @@ async fn push_blob(
     origin: &Origin<'_>,
     client: &Client,
     to: &ImageReference,
-    blob: &Descriptor,
-) -> Result<BlobOutcome, RegistryError> {
-    match origin {
+    blob: Descriptor,
+) -> Result<(u64, BlobOutcome), RegistryError> {
+    let (source, mount_from): (Box<dyn BlobSource>, _) = match origin {
         Origin::Registry { client: from, repository } => {
-            let source: Box<dyn BlobSource> = Box::new(RemoteSource {
+            let source = RemoteSource {
                 client: (*from).clone(),
                 reference: repository.clone(),
                 descriptor: blob.clone(),
-            });
-            client.push_blob(to, blob, source.as_ref(), Some(repository)).await
+            };
+            (Box::new(source), Some(repository))
         }
-        Origin::Store(store) => {
-            let source = FileSource(store.blob_path(blob.digest));
-            client.push_blob(to, blob, &source, None).await
-        }
-    }
+        Origin::Store(store) => (Box::new(FileSource(store.blob_path(blob.digest))), None),
+    };
+    let outcome = client.push_blob(to, &blob, source.as_ref(), mount_from).await?;
+    Ok((blob.size, outcome))
 }
 
 fn is_foreign(blob: &Descriptor) -> bool {
@@ -218,5 +214,24 @@ impl Origin<'_> {
             // The store keeps images as they were pulled, with their index and nothing beside it.
             Self::Store(_) => Ok(Vec::new()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(_: T) {}
+
+    #[test]
+    fn transfers_may_run_as_tasks() {
+        let client = Client::new(super::super::registry::Options::default());
+        let reference: ImageReference = "a".parse().unwrap();
+        let descriptor = Descriptor::of("x", b"");
+        let root = FetchedManifest { descriptor, bytes: bytes::Bytes::new() };
+        let origin = Origin::Registry { client: &client, repository: reference.clone() };
+        is_send(publish(&origin, &client, &reference, &root, true));
+        is_send(super::super::promote::move_tags(&client, &reference, &root, &[]));
+        is_send(client.resolve(&reference, &super::super::platform::Platform::host()));
     }
 }

@@ -6,6 +6,7 @@ mod auth;
 mod content;
 mod faults;
 mod image;
+mod promote;
 mod redirect;
 mod second;
 mod tls;

@@ -82,7 +82,7 @@ fn spawn(program: &Path, args: &[OsString], folder: &Path, password: bool) -> Re
 /// The address in the registry's log: it listens from here on, on a port the system chose.
 fn listening_on(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("listening on ")?;
-    Some(rest.split(['"', ' ', '\n']).next()?.to_owned())
+    Some(rest.split(['"', ' ', ',', '\n']).next()?.to_owned())
 }
 
 impl Registry {

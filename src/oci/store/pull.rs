@@ -66,11 +66,10 @@ impl Store {
         }
         blobs.sort_by_key(|blob| blob.digest);
         blobs.dedup_by_key(|blob| blob.digest);
-        let fetched: Vec<Option<u64>> = stream::iter(&blobs)
-            .map(|blob| self.fetch(client, reference, blob, on_event))
-            .buffer_unordered(PARALLEL)
-            .try_collect()
-            .await?;
+        let fetches: Vec<_> =
+            blobs.iter().map(|blob| self.fetch(client, reference, blob, on_event)).collect();
+        let fetched: Vec<Option<u64>> =
+            stream::iter(fetches).buffer_unordered(PARALLEL).try_collect().await?;
         for manifest in &manifests {
             self.write_blob(&manifest.descriptor.media_type, &manifest.bytes)?;
         }
