@@ -3,11 +3,13 @@
 mod support;
 
 mod auth;
+mod command;
 mod content;
 mod faults;
 mod image;
 mod promote;
 mod redirect;
 mod second;
+mod store;
 mod tls;
 mod token;

@@ -109,6 +109,11 @@ impl Options {
             return Err(bad());
         }
         let mirror = Mirror::parse(mirror).ok_or_else(bad)?;
+        // A host that mirrors itself in plain HTTP is one that has nothing else.
+        if mirror.host == host && mirror.prefix.is_empty() && mirror.scheme == Some("http") {
+            self.plain_http.insert(host.to_owned());
+            return Ok(());
+        }
         self.mirrors.entry(host.to_owned()).or_default().push(mirror);
         Ok(())
     }
@@ -176,6 +181,8 @@ mod tests {
         assert_eq!(names("docker.io"), ["Some(\"https\") mirror.gcr.io ".to_owned(), any.clone()]);
         assert_eq!(names("a.io"), ["None b.io proxy/a/".to_owned(), any.clone()]);
         assert!(names("127.0.0.1:5000").is_empty());
+        options.add_mirror("plain.example:5000=http://plain.example:5000").unwrap();
+        assert!(options.plain_http.contains("plain.example:5000"));
         for bad in ["docker.io", "=x", "docker.io=", "docker.io=ftp://x", "x=http://u:p@h", "a/b=c"]
         {
             let error = Options::default().add_mirror(bad).unwrap_err();

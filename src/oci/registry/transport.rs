@@ -386,17 +386,15 @@ pub(super) fn broken(method: &Method, url: &Url, error: reqwest::Error) -> Regis
     RegistryError::Broken { method: method.clone(), url: redacted(url), source }
 }
 
-fn is_certificate(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
-        }
-        cause = error.source();
+/// Whether the chain of causes ends in a certificate that nobody trusts.
+fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
     }
-    false
+    // An I/O error's source is the source of what it wraps, so that itself has to be asked for.
+    if let Some(wrapped) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
+    {
+        return is_certificate(wrapped);
+    }
+    error.source().is_some_and(is_certificate)
 }
