@@ -222,7 +222,7 @@ fn command(programs: &Programs, sockets: &Path, rootless: bool) -> Command {
     let Some(kit) = kit else { return Command::new(&programs.buildkitd.path) };
     let mut command = Command::new(&kit.path);
     // The host's network: steps reach what this user reaches, without another program between.
-    command.args(["--net=host", "--pidns", "--propagation=rslave"]);
+    command.args(["--net=host", "--pidns"]);
     command.arg("--state-dir").arg(sockets.join("rootlesskit")).arg(&programs.buildkitd.path);
     command
 }

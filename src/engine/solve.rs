@@ -60,8 +60,14 @@ pub enum SolveSource {
 
 impl SolveRequest {
     /// A build of a finished graph that exports nothing.
+    ///
+    /// Vertices without locations leave the source map: such an entry would travel without its
+    /// value, and the daemon (0.32.2) dies of a nil pointer when that vertex fails.
     #[must_use]
-    pub fn definition(definition: pb::Definition) -> Self {
+    pub fn definition(mut definition: pb::Definition) -> Self {
+        if let Some(source) = &mut definition.source {
+            source.locations.retain(|_, found| !found.locations.is_empty());
+        }
         Self::new(SolveSource::Definition(Box::new(definition)))
     }
 
