@@ -1,7 +1,13 @@
 //! The CI rules against real git repositories, a real registry and a strict stand-in of GitHub.
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
 mod client;
 mod detect;
 mod github;
+mod images;
 mod repository;
 mod tags;
+mod wait;
