@@ -7,6 +7,7 @@
 mod case;
 mod cases;
 mod compare;
+mod held_out;
 mod lists;
 mod mutate;
 mod oracle;
