@@ -25,12 +25,9 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("cases/290-windows-workdir", "images for Windows are left to the engine's frontend"),
     ("corpus/windows-iis", "images for Windows are left to the engine's frontend"),
     ("cases/193-worker-arm", "without a target BuildKit labels the result with its own platform"),
-    ("cases/704-epoch-context-local", "the time is not yet read from a source"),
     ("cases/705-epoch-context-git", "the time is not yet read from a source"),
     ("cases/706-epoch-stage", "the time is not yet read from a source"),
     ("cases/707-epoch-stage-http", "the time is not yet read from a source"),
-    ("cases/708-epoch-stage-not-scratch", "the time is not yet read from a source"),
-    ("cases/709-epoch-stage-run", "the time is not yet read from a source"),
     ("cases/710-epoch-named", "the time is not yet read from a source"),
 ];
 

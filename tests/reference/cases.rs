@@ -32,7 +32,9 @@ pub fn check(what: &str, pairs: &[(&Case, Outcome)]) {
             }
             Err(panic) => Some(panic),
         };
-        let listed = pending.contains_key(&case.name) || exceptions.contains_key(&case.name);
+        // Variants of one file are listed once: `name (variant)`.
+        let name = case.name.split(" (").next().unwrap();
+        let listed = pending.contains_key(name) || exceptions.contains_key(name);
         match difference {
             None => {
                 equal += 1;
@@ -73,7 +75,11 @@ fn checked_in() {
     let known: BTreeMap<&str, ()> = cases.iter().map(|case| (case.name.as_str(), ())).collect();
     if std::env::var_os("KITWRIGHT_CASE").is_none() {
         for name in lists::pending().keys().chain(lists::exceptions().keys()) {
-            assert!(known.contains_key(name.as_str()), "a list names the unknown case `{name}`");
+            let is_held_out = name.contains(".go:");
+            assert!(
+                is_held_out || known.contains_key(name.as_str()),
+                "a list names the unknown case `{name}`"
+            );
         }
     }
 }

@@ -21,10 +21,11 @@ fn buildkit_integration_tests() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if name.ends_with("_test.go") {
             let source = fs_err::read_to_string(&path).unwrap();
+            // Format verbs stand for names of images in nearly all places.
+            let fill =
+                |text: &str| text.replace("%s", "busybox").replace("%[1]s", "busybox").into_bytes();
             let found = raw_strings(&source).filter(|(_, text)| looks_like_dockerfile(text));
-            texts.extend(
-                found.map(|(line, text)| (format!("{name}:{line}"), text.as_bytes().to_vec())),
-            );
+            texts.extend(found.map(|(line, text)| (format!("{name}:{line}"), fill(text))));
         }
     }
     assert!(texts.len() > 300, "only {} Dockerfiles in BuildKit's tests", texts.len());

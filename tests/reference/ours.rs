@@ -1,26 +1,96 @@
 //! kitwright's answer to a case, in the form of the oracle's.
 use base64::Engine as _;
-use kitwright::plan::dockerfile::compile::{CompileError, compile};
+use kitwright::plan::dockerfile::compile::{CheckError, Checked, CompileError, check, compile};
 use kitwright::plan::dockerfile::directives::detect_syntax;
 use kitwright::plan::dockerfile::options::{CompileOptions, MainContext};
+use kitwright::plan::dockerfile::source::{LineRange, Source};
 use kitwright::plan::dockerfile::{
     Compiled, ImageQuery, ImageResolver, ResolveError, ResolvedImage, parse,
 };
+use kitwright::plan::dockerfile::{ignore, lint};
 use kitwright::plan::llb;
 use serde_json::{Value, json};
 
 use crate::case::{Case, SESSION};
-use crate::outcome::{Failure, Outcome, PlatformResult, Vertex};
+use crate::outcome::{self, Failure, Outcome, PlatformResult, Vertex};
 use crate::stub;
 
-/// Compiles the case as a build would.
+/// Compiles the case as a build would, or checks it when the case asks for that.
 pub fn outcome(case: &Case) -> Outcome {
     if let Some(forward) = forward(case) {
         return Outcome { forward: Some(forward), ..Outcome::default() };
     }
-    match results(case) {
-        Ok(results) => Outcome { results, ..Outcome::default() },
-        Err(error) => Outcome { error: Some(error), ..Outcome::default() },
+    let options = match options(case) {
+        Ok(options) => options,
+        Err(error) => return Outcome { error: Some(error), ..Outcome::default() },
+    };
+    let source = Source::new("Dockerfile", &case.dockerfile);
+    if case.options.contains_key("requestid") {
+        return checked(&check(source, &options, &Stubs(case)));
+    }
+    // Findings of a file that cannot be built reach people only through `check`.
+    let failed = |error| {
+        let found = check_one(case, &options);
+        Outcome { error: Some(error), warnings: found, ..Outcome::default() }
+    };
+    let file = match parse(&case.dockerfile, "Dockerfile") {
+        Ok(file) => file,
+        Err(error) => return failed(located(&error.error, error.lines)),
+    };
+    match compile(&file, &options, &Stubs(case)) {
+        Ok(compiled) => Outcome {
+            results: platform_results(&compiled),
+            warnings: warnings(&compiled.warnings),
+            ..Outcome::default()
+        },
+        Err(error) => failed(compile_failure(&error)),
+    }
+}
+
+/// What the checks find in the part of a file that a build reads.
+fn check_one(case: &Case, options: &CompileOptions) -> Vec<outcome::Warning> {
+    let source = Source::new("Dockerfile", &case.dockerfile);
+    warnings(&check(source, options, &Stubs(case)).warnings)
+}
+
+fn checked(checked: &Checked) -> Outcome {
+    let mut found = warnings(&checked.warnings);
+    if let Some(error) = &checked.error {
+        let failure = match error {
+            CheckError::Parse(error) => located(&error.error, error.lines),
+            CheckError::Compile(error) => compile_failure(error),
+        };
+        found.push(outcome::Warning { message: failure.message, lines: failure.lines });
+    }
+    Outcome { warnings: found, ..Outcome::default() }
+}
+
+fn warnings(found: &[lint::Warning]) -> Vec<outcome::Warning> {
+    let mut found: Vec<outcome::Warning> = found
+        .iter()
+        .filter(|warning| !warning.rule().is_ours())
+        .map(|warning| outcome::Warning {
+            message: format!(
+                "{}: {} (line {})",
+                warning.rule().name(),
+                warning.finding,
+                warning.lines.start
+            ),
+            lines: (warning.lines.start..=warning.lines.end).map(|line| [line.into(); 2]).collect(),
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn located(error: &impl ToString, lines: LineRange) -> Failure {
+    Failure { message: error.to_string(), lines: vec![[lines.start.into(), lines.end.into()]] }
+}
+
+fn compile_failure(error: &CompileError) -> Failure {
+    match error {
+        CompileError::At(inner) => located(&inner.error, inner.lines),
+        other => failure(other),
     }
 }
 
@@ -40,22 +110,6 @@ fn failure(message: impl ToString) -> Failure {
     Failure { message: message.to_string(), lines: Vec::new() }
 }
 
-fn results(case: &Case) -> Result<Vec<PlatformResult>, Failure> {
-    let options = options(case)?;
-    let file = parse(&case.dockerfile, "Dockerfile").map_err(|error| Failure {
-        message: error.error.to_string(),
-        lines: vec![[error.lines.start.into(), error.lines.end.into()]],
-    })?;
-    let compiled = compile(&file, &options, &Stubs(case)).map_err(|error| match error {
-        CompileError::At(located) => Failure {
-            message: located.error.to_string(),
-            lines: vec![[located.lines.start.into(), located.lines.end.into()]],
-        },
-        other => failure(other),
-    })?;
-    Ok(platform_results(&compiled))
-}
-
 fn options(case: &Case) -> Result<CompileOptions, Failure> {
     let mut options = CompileOptions::from_frontend(&case.options).map_err(failure)?;
     options.session_id = SESSION.to_owned();
@@ -68,7 +122,7 @@ fn options(case: &Case) -> Result<CompileOptions, Failure> {
         workers.iter().map(|worker| worker.parse().expect("a worker has a platform")).collect();
     let patterns = |local: &str, path: &str| {
         let text = case.files.get(local)?.get(path)?;
-        Some(ignore_file(text))
+        Some(ignore::parse(text.as_bytes()).expect("no line of a case is too long"))
     };
     let filename = case.options.get("filename").map_or("Dockerfile", String::as_str);
     let own = patterns("dockerfile", &format!("{filename}.dockerignore"));
@@ -147,26 +201,4 @@ fn vertex(vertex: &llb::Vertex) -> Vertex {
             "resources": resources,
         }),
     }
-}
-
-/// Stands in for the reader of ignore files.
-fn ignore_file(text: &str) -> Vec<String> {
-    let clean = |path: &str| {
-        let cleaned = kitwright::plan::pattern::clean(path);
-        cleaned
-            .strip_prefix('/')
-            .filter(|rest| !rest.is_empty())
-            .map_or(cleaned.clone(), str::to_owned)
-    };
-    text.trim_start_matches('\u{feff}')
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(|line| match line.strip_prefix('!') {
-            Some("") => "!".to_owned(),
-            Some(rest) => format!("!{}", clean(rest.trim())),
-            None => clean(line),
-        })
-        .collect()
 }

@@ -9,11 +9,6 @@ use crate::oci::platform::Platform;
 use crate::oci::reference::ImageReference;
 use crate::plan::llb::EnvList;
 
-const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
-
-/// The times of the years 0 to 9999, which JSON texts can hold.
-const EPOCHS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
-
 impl Compiler<'_> {
     /// Computes what `FROM` instructions, and `ARG` instructions without a value, may refer to.
     pub(super) fn read_global_args(&mut self, build: &Platform) -> Result<(), CompileError> {
@@ -74,33 +69,6 @@ impl Compiler<'_> {
                 self.linter.warn_file(stage.origin.lines, finding);
             }
         }
-    }
-
-    /// Reads the time that all files get, and gives it its canonical spelling everywhere.
-    fn read_epoch(&mut self) -> Result<(), CompileError> {
-        let given = self.build_args.get(SOURCE_DATE_EPOCH);
-        let from_file =
-            || self.global_args.get(SOURCE_DATE_EPOCH).filter(|value| !value.is_empty());
-        let Some(text) = given.map(String::as_str).or_else(from_file).map(str::to_owned) else {
-            return Ok(());
-        };
-        if text.is_empty() {
-            self.build_args.to_mut().remove(SOURCE_DATE_EPOCH);
-            self.global_args.remove(SOURCE_DATE_EPOCH);
-            return Ok(());
-        }
-        let seconds: i64 = text.parse().map_err(|_| CompileErrorKind::Epoch(text))?;
-        if !EPOCHS.contains(&seconds) {
-            return Err(CompileErrorKind::EpochRange(seconds).into());
-        }
-        self.epoch = Some(seconds);
-        if self.build_args.contains_key(SOURCE_DATE_EPOCH) {
-            self.build_args.to_mut().insert(SOURCE_DATE_EPOCH.to_owned(), seconds.to_string());
-        }
-        if self.global_args.get(SOURCE_DATE_EPOCH).is_some() {
-            self.global_args.set(SOURCE_DATE_EPOCH, &seconds.to_string());
-        }
-        Ok(())
     }
 }
 

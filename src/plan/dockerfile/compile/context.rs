@@ -312,6 +312,12 @@ impl Compiler<'_> {
 }
 
 impl NamedContext {
+    /// Whether it is a Git repository or a download, which have a time.
+    pub(super) fn is_remote(&self) -> bool {
+        let known = ["docker-image:", "oci-layout:", "local:"];
+        !known.iter().any(|scheme| self.source.starts_with(scheme))
+    }
+
     fn error(&self, reason: &str) -> CompileErrorKind {
         CompileErrorKind::Context {
             name: self.full_name.clone(),

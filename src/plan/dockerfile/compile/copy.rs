@@ -407,7 +407,7 @@ fn check_checksum(request: &Request<'_, '_>) -> Result<(), CompileErrorKind> {
     }
 }
 
-fn is_http(path: &str) -> bool {
+pub(super) fn is_http(path: &str) -> bool {
     (path.starts_with("http://") || path.starts_with("https://"))
         && !matches!(GitRef::parse(path), Ok(Some(_)))
 }

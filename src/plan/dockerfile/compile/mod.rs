@@ -30,6 +30,7 @@ mod chmod;
 mod context;
 mod copy;
 mod dispatch;
+mod epoch;
 mod error;
 mod expose;
 mod finish;
