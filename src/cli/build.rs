@@ -1,5 +1,6 @@
 //! `kitwright build`: compiles a Dockerfile, has an engine solve it, and puts the result where it
 //! belongs.
+mod load;
 mod outputs;
 mod request;
 mod result;
@@ -24,6 +25,7 @@ use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{SolveRequest, SolveResult, solve};
 use crate::plan::dockerfile::Compiled;
+use outputs::Exports;
 use request::Request;
 
 /// Build an image from a Dockerfile
@@ -193,7 +195,7 @@ impl Job<'_> {
         builder: &mut Builder,
     ) -> Result<Built, Failure> {
         let session = self.args.session(session, &self.source);
-        let mut exports = outputs::exports(&self.request)?;
+        let Exports { mut exports, loads } = Exports::prepare(&self.request)?;
         let mut request = match plan {
             Plan::Frontend(name, options) => SolveRequest::frontend(name, options),
             Plan::Native(compiled) => {
@@ -219,6 +221,11 @@ impl Job<'_> {
             result = solve(&client, request, session, self.display.events(), &self.cancel) => result,
             error = builder.lost() => return Err(error.into()),
         };
-        Ok(Built { solve_ref, result: result? })
+        let result = result?;
+        for load in loads {
+            let place = load.finish().await?;
+            self.display.note(place).await;
+        }
+        Ok(Built { solve_ref, result })
     }
 }

@@ -1,35 +1,54 @@
 //! Turns the outputs of a request into exports: where each one's data ends up.
+use super::load::Load;
 use super::request::Request;
 use crate::cli::report::Failure;
 use crate::engine::solve::{Export, ExportTarget};
 use crate::output::exporter::{Destination, ExporterKind, Output};
 
-/// The exports of a build, in the order of its outputs.
-///
-/// # Errors
-///
-/// When the local image store cannot be used.
-pub(super) fn exports(request: &Request) -> Result<Vec<Export>, Failure> {
-    let kept = |output: &&Output| output.kind != ExporterKind::CacheOnly;
-    request.outputs.iter().filter(kept).map(export).collect()
+/// The exports of a build, and what is to be done with their data once it is here.
+#[derive(Default)]
+pub(super) struct Exports {
+    /// In the order of the outputs.
+    pub exports: Vec<Export>,
+    /// Images that go to a local image store.
+    pub loads: Vec<Load>,
 }
 
-fn export(output: &Output) -> Result<Export, Failure> {
-    let target = match &output.destination {
-        Destination::Engine => ExportTarget::Engine,
-        Destination::File(path) => ExportTarget::File(path.clone()),
-        Destination::Stdout => ExportTarget::Stream(Box::new(tokio::io::stdout())),
-        Destination::Directory(path) if output.kind == ExporterKind::Local => {
-            let delete = output.attributes.get("mode").is_some_and(|mode| mode == "delete");
-            ExportTarget::Directory { path: path.clone(), delete }
+impl Exports {
+    /// Prepares the outputs of `request`.
+    ///
+    /// # Errors
+    ///
+    /// When a local image store cannot be used.
+    pub(super) fn prepare(request: &Request) -> Result<Self, Failure> {
+        let mut prepared = Self::default();
+        for output in &request.outputs {
+            prepared.add(output)?;
         }
-        Destination::Directory(path) => ExportTarget::Layout(path.clone()),
-        Destination::ImageStore => todo_image_store(),
-    };
-    let kind = output.kind.name().to_owned();
-    Ok(Export { kind, attributes: output.attributes.clone(), target })
-}
+        Ok(prepared)
+    }
 
-fn todo_image_store() -> ExportTarget {
-    ExportTarget::Engine
+    fn add(&mut self, output: &Output) -> Result<(), Failure> {
+        let mut kind = output.kind;
+        let target = match &output.destination {
+            Destination::Engine if kind == ExporterKind::CacheOnly => return Ok(()),
+            Destination::Engine => ExportTarget::Engine,
+            Destination::File(path) => ExportTarget::File(path.clone()),
+            Destination::Stdout => ExportTarget::Stream(Box::new(tokio::io::stdout())),
+            Destination::Directory(path) if kind == ExporterKind::Local => {
+                let delete = output.attributes.get("mode").is_some_and(|mode| mode == "delete");
+                ExportTarget::Directory { path: path.clone(), delete }
+            }
+            Destination::Directory(path) => ExportTarget::Layout(path.clone()),
+            Destination::ImageStore => {
+                let (load, load_kind, target) = Load::start()?;
+                self.loads.push(load);
+                kind = load_kind;
+                target
+            }
+        };
+        let kind = kind.name().to_owned();
+        self.exports.push(Export { kind, attributes: output.attributes.clone(), target });
+        Ok(())
+    }
 }

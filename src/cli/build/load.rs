@@ -1,0 +1,118 @@
+//! `--load`: the image goes to Docker, else to Podman, else to kitwright's own image store.
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+use crate::cli::report::Failure;
+use crate::engine::solve::ExportTarget;
+use crate::engine::state::StateDir;
+use crate::fault::{Classified, Fault};
+use crate::oci::store::Store;
+use crate::output::exporter::ExporterKind;
+
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+
+/// An image on its way to a local image store.
+pub(super) enum Load {
+    /// A program that reads an archive from its stdin.
+    Program { name: &'static str, child: Child },
+    /// Kitwright's own store, which reads an OCI archive when it is whole.
+    Store { store: Store, archive: PathBuf, _folder: tempfile::TempDir },
+}
+
+/// A local image store that did not take the image.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+enum LoadError {
+    #[error("cannot start `{program} load`")]
+    Start { program: &'static str, source: std::io::Error },
+    #[error("`{program} load` failed: {message}")]
+    #[diagnostic(help("write an archive instead: `--output type=docker,dest=image.tar`"))]
+    Failed { program: &'static str, message: String },
+    #[error("cannot make a folder for the image in `{}`", path.display())]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error("the image store did not take the image in")]
+    Task { source: tokio::task::JoinError },
+}
+
+impl Classified for LoadError {
+    fn fault(&self) -> Fault {
+        Fault::Environment
+    }
+}
+
+impl Load {
+    /// Chooses the store, and says what the engine is to export and where to.
+    pub(super) fn start() -> Result<(Self, ExporterKind, ExportTarget), Failure> {
+        match program() {
+            Some(name) => Self::through(name),
+            None => Self::into_store(),
+        }
+    }
+
+    fn through(name: &'static str) -> Result<(Self, ExporterKind, ExportTarget), Failure> {
+        let failed = |source| LoadError::Start { program: name, source };
+        let mut child = Command::new(name)
+            .arg("load")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let stdin =
+            child.stdin.take().ok_or_else(|| failed(std::io::ErrorKind::BrokenPipe.into()))?;
+        let target = ExportTarget::Stream(Box::new(stdin));
+        Ok((Self::Program { name, child }, ExporterKind::Docker, target))
+    }
+
+    fn into_store() -> Result<(Self, ExporterKind, ExportTarget), Failure> {
+        let state = StateDir::from_env(|name| std::env::var_os(name))?;
+        let store = Store::open(&state.root().join("images"))?;
+        let failed = |source| LoadError::Folder { path: store.root().to_owned(), source };
+        let folder = tempfile::tempdir_in(store.root()).map_err(failed)?;
+        let archive = folder.path().join("image.tar");
+        let target = ExportTarget::File(archive.clone());
+        Ok((Self::Store { store, archive, _folder: folder }, ExporterKind::Oci, target))
+    }
+
+    /// Waits until the image is in the store; returns where it is, in a line for people.
+    pub(super) async fn finish(self) -> Result<String, Failure> {
+        match self {
+            Self::Program { name, child } => {
+                let output = child.wait_with_output().await;
+                let output = output.map_err(|source| LoadError::Start { program: name, source })?;
+                if output.status.success() {
+                    return Ok(format!("loaded into {name}"));
+                }
+                let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                Err(LoadError::Failed { program: name, message }.into())
+            }
+            Self::Store { store, archive, _folder } => {
+                let place = store.root().display().to_string();
+                let import = move || store.import(&archive, None);
+                let imported = tokio::task::spawn_blocking(import).await;
+                let images = imported.map_err(|source| LoadError::Task { source })??;
+                let names: Vec<String> =
+                    images.iter().map(|image| image.reference.familiar()).collect();
+                Ok(format!("{} is in the image store `{place}`", names.join(", ")))
+            }
+        }
+    }
+}
+
+/// Docker if its daemon answers, else Podman if it is installed.
+fn program() -> Option<&'static str> {
+    let installed = |name: &str| which::which(name).is_ok();
+    let docker = match std::env::var("DOCKER_HOST") {
+        Ok(host) if !host.is_empty() => {
+            host.strip_prefix("unix://").is_none_or(|socket| UnixStream::connect(socket).is_ok())
+        }
+        _ => UnixStream::connect(DOCKER_SOCKET).is_ok(),
+    };
+    if docker && installed("docker") {
+        return Some("docker");
+    }
+    installed("podman").then_some("podman")
+}
