@@ -5,9 +5,11 @@ mod support;
 
 mod cli;
 mod client;
+mod comment;
 mod detect;
 mod github;
 mod images;
+mod regenerate;
 mod repository;
 mod tags;
 mod wait;
