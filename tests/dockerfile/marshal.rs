@@ -1,6 +1,7 @@
 //! Single ops: BuildKit's bytes, decoded and encoded again.
 use buildkit_rs_proto::pb;
 use kitwright::oci::digest::Digest;
+use kitwright::plan::llb::render::op_json;
 use kitwright::plan::llb::wire::encode_op;
 use prost::Message as _;
 
@@ -17,6 +18,7 @@ fn every_op_encodes_to_the_same_bytes_again() {
             let bytes = raw(vertex);
             let op = pb::Op::decode(&*bytes).unwrap();
             assert_eq!(encode_op(&op), bytes, "{}: {op:?}", case.name);
+            assert_eq!(op_json(&op), vertex["op"], "{}", case.name);
             assert_eq!(Digest::of(&bytes).to_string(), vertex["digest"].as_str().unwrap());
             count += 1;
         }

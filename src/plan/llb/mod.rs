@@ -13,6 +13,7 @@ mod definition;
 mod env;
 mod graph;
 pub mod metadata;
+pub mod render;
 pub mod source;
 mod source_map;
 mod state;
