@@ -17,7 +17,7 @@ use super::args::{EngineArgs, OutputArgs, ProgressArgs, SecretArgs, SourceArgs};
 use super::builder::{self, Builder, Starting};
 use super::compilation::{self, Frontend};
 use super::display::Display;
-use super::images::Images;
+use super::locking;
 use super::report::{Failure, StdoutError};
 use super::runtime;
 use super::source::Source;
@@ -180,10 +180,10 @@ impl Job<'_> {
                 return Ok(Plan::Frontend("gateway.v0".into(), options));
             }
         }
-        let registry = compilation::registry(&self.args.source.registry_mirror)?;
         let dockerfile = compilation::parse_source(&self.source)?;
         let options = compilation::options(&self.source, session)?;
-        let mut images = Images::new(registry, self.source.layouts.clone());
+        let arguments = &self.args.source;
+        let mut images = locking::images(arguments, &self.source, arguments.locked)?;
         let compiled = compilation::compile_source(&dockerfile, &options, &mut images).await?;
         Ok(Plan::Native(Box::new(compiled)))
     }

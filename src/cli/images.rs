@@ -11,8 +11,9 @@ use crate::oci::platform::Platform;
 use crate::oci::reference::ImageReference;
 use crate::oci::registry::{Client, RegistryError};
 use crate::plan::dockerfile::resolver::{
-    ImagePlace, ImageQuery, KnownImages, ResolveError, ResolvedImage,
+    ImagePlace, ImageQuery, ImageResolver, KnownImages, ResolveError, ResolvedImage,
 };
+use crate::plan::lock::LockFile;
 
 /// Where images are looked up.
 pub(super) struct Images {
@@ -20,11 +21,18 @@ pub(super) struct Images {
     /// OCI layouts by the name under which the session offers them.
     layouts: BTreeMap<String, PathBuf>,
     known: KnownImages,
+    /// What is pinned, when nothing else may be used.
+    lock: Option<LockFile>,
 }
 
 impl Images {
     pub(super) fn new(registry: Client, layouts: BTreeMap<String, PathBuf>) -> Self {
-        Self { registry, layouts, known: KnownImages::new() }
+        Self { registry, layouts, known: KnownImages::new(), lock: None }
+    }
+
+    /// Looks images of registries up in `lock` alone.
+    pub(super) fn locked(self, lock: LockFile) -> Self {
+        Self { lock: Some(lock), ..self }
     }
 
     /// What has been looked up so far.
@@ -46,6 +54,11 @@ impl Images {
     }
 
     async fn answer(&self, query: &ImageQuery) -> Result<ResolvedImage, ResolveError> {
+        if let Some(lock) = &self.lock
+            && let Some(image) = lock.resolve(query)?
+        {
+            return Ok(image);
+        }
         match &query.place {
             ImagePlace::Registry => self.in_registry(query).await,
             ImagePlace::OciLayout { store, digest } => self.in_layout(query, store, *digest),

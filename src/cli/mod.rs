@@ -21,6 +21,7 @@ mod engine;
 mod image;
 mod images;
 mod lock;
+mod locking;
 mod plan;
 mod run;
 mod runtime;

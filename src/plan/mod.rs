@@ -5,4 +5,5 @@
 
 pub mod dockerfile;
 pub mod llb;
+pub mod lock;
 pub mod pattern;
