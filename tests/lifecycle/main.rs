@@ -2,4 +2,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod death;
+mod kit;
 mod parts;
+mod sharing;
