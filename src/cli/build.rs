@@ -221,6 +221,12 @@ impl Job<'_> {
             result = solve(&client, request, session, self.display.events(), &self.cancel) => result,
             error = builder.lost() => return Err(error.into()),
         };
+        // A private engine's supervisor knows better why the connection broke.
+        if matches!(result, Err(SolveError::Lost { .. }))
+            && let Some(error) = builder.cause_of_death().await
+        {
+            return Err(error.into());
+        }
         let result = result?;
         for load in loads {
             let place = load.finish().await?;

@@ -1,4 +1,6 @@
 //! The BuildKit daemon that a command works with: the one it was told, or a private one.
+use std::time::Duration;
+
 use tokio::task::JoinHandle;
 
 use super::args::EngineArgs;
@@ -108,6 +110,11 @@ impl Builder {
             Some(lease) => lease.lost().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Why a private engine is gone, after its connection broke; `None` if it is not.
+    pub(super) async fn cause_of_death(&mut self) -> Option<PrivateError> {
+        tokio::time::timeout(Duration::from_secs(1), self.lost()).await.ok()
     }
 
     /// Ends the use of the daemon; waits for a private one to stop if nobody else uses it.

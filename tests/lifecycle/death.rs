@@ -1,7 +1,7 @@
 //! What is left when something dies: nothing that runs, and nothing that is in the next build's way.
 use rustix::process::Signal;
 
-use crate::kit::{Gate, Kit, closed, signal, success, text};
+use crate::kit::{Gate, Kit, closed, said, signal, success, text};
 
 #[test]
 fn a_killed_build_leaves_no_process_behind() {
@@ -53,7 +53,7 @@ fn a_daemon_that_dies_shows_the_end_of_its_log() {
     signal(u32::try_from(daemon).expect("an id"), Signal::KILL);
     closed(open);
     let output = build.wait_with_output().expect("an end");
-    let said = text(&output.stderr);
+    let said = said(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("`buildkitd` was killed by signal 9"), "{said}");
     assert!(said.contains("running server on"), "{said}");
@@ -68,7 +68,7 @@ fn a_daemon_that_does_not_start_shows_the_end_of_its_log() {
     let held = std::fs::File::create(root.join("buildkitd.lock")).expect("a lock file");
     held.lock().expect("a lock");
     let output = kit.run(&["engine", "start"]);
-    let said = text(&output.stderr);
+    let said = said(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(
         said.contains("the private engine did not start: `buildkitd` exited with code 1"),
@@ -118,7 +118,7 @@ fn an_unusable_state_folder_is_named_with_what_to_do() {
     let Some(kit) = Kit::new() else { return };
     let output = kit.command(&["engine", "start"]).env("KITWRIGHT_STATE_DIR", "/proc/kit").output();
     let output = output.expect("kitwright runs");
-    let said = text(&output.stderr);
+    let said = said(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("cannot create the folder `/proc/kit/engine`"), "{said}");
     assert!(said.contains("export KITWRIGHT_STATE_DIR="), "{said}");

@@ -180,6 +180,13 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// What a command said, without the frames and line breaks that a report is printed with.
+pub fn said(output: &Output) -> String {
+    let words = text(&output.stderr);
+    let words = words.split_whitespace().filter(|word| !["│", "├─▶", "╰─▶"].contains(word));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Asserts that a command succeeded, and shows what it said if not.
 pub fn success(output: &Output) -> String {
     assert!(output.status.success(), "{:?}\n{}", output.status, text(&output.stderr));

@@ -1,7 +1,7 @@
 //! One engine for all builds of a user: shared, kept, stopped, and fitted to what is asked for.
 use rustix::process::Signal;
 
-use crate::kit::{Gate, Kit, signal, success, text};
+use crate::kit::{Gate, Kit, said, signal, success, text};
 
 #[test]
 fn builds_share_one_engine_and_the_last_one_out_stops_it() {
@@ -91,7 +91,7 @@ fn a_build_that_asks_for_more_than_a_kept_engine_has_is_told_so() {
     let dockerfile = format!("FROM {}\nRUN echo asks\n", kit.base);
     let build = kit.build(&dockerfile, &["--registry-mirror", "docker.io=other.example"]);
     let output = build.wait_with_output().expect("an end");
-    let said = text(&output.stderr);
+    let said = said(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("lacks the mirror `other.example` for `docker.io`"), "{said}");
     assert!(said.contains("kitwright engine stop"), "{said}");
