@@ -4,9 +4,17 @@
 //! spans any number of them, a pattern that matches a directory matches everything below it, and
 //! the last pattern that applies wins, so that `!pattern` takes back. Patterns are matched as they
 //! are, without compiling them to regular expressions: a context has many files and few patterns,
-//! and a process that builds once should not pay for a regex compiler.
+//! and a process that builds once should not pay for a regex compiler. Docker does compile them, and
+//! leaves more of the regular expression's syntax in effect than a pattern should have; patterns that
+//! show it (`a|b*`, `\\d`, odd classes) take that way here too.
 //!
 //! Paths are bytes with `/` between elements, relative to the root of what is matched.
+
+mod glob;
+mod odd;
+mod syntax;
+
+use glob::Matcher;
 
 /// A list of patterns in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,36 +44,6 @@ pub struct PatternError {
 /// Which patterns of a list match a directory, and so everything below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matched(Vec<bool>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Matcher {
-    /// The path itself.
-    Exact,
-    /// `foo/**`: what begins with the text before the stars.
-    Prefix(usize),
-    /// `**/foo`: what ends with the text after the stars.
-    Suffix,
-    /// Anything else.
-    Glob(Vec<Token>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
-    Byte(u8),
-    /// `?`: one character that is no slash.
-    One,
-    /// `*`: any characters but slashes.
-    Many,
-    /// `**` before other text: nothing, or anything that ends with a slash.
-    Elements,
-    /// `**` at the end: anything.
-    Rest,
-    /// `[a-z]` or `[^a-z]`.
-    Class {
-        negated: bool,
-        ranges: Vec<(char, char)>,
-    },
-}
 
 impl Patterns {
     /// Reads patterns, leaving out empty ones.
@@ -156,7 +134,8 @@ impl Pattern {
             Some(rest) => (true, rest.to_owned()),
             None => (false, cleaned),
         };
-        let matcher = matcher(&cleaned).map_err(failed)?;
+        syntax::matches(cleaned.as_bytes(), b".").map_err(failed)?;
+        let matcher = Matcher::new(&cleaned).map_err(failed)?;
         Ok(Self { text: cleaned, negated, matcher })
     }
 
@@ -175,31 +154,14 @@ impl Pattern {
     /// Whether `path` itself is matched.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
-        let text = self.text.as_bytes();
-        match &self.matcher {
-            Matcher::Exact => path == text,
-            Matcher::Prefix(length) => path.starts_with(&text[..*length]),
-            Matcher::Suffix => {
-                let suffix = &text[2..];
-                path.ends_with(suffix) || suffix.strip_prefix(b"/").is_some_and(|rest| path == rest)
-            }
-            Matcher::Glob(tokens) => glob(tokens, path),
-        }
+        self.matcher.matches(self.text.as_bytes(), path)
     }
 }
 
 /// Whether `name`, one element of a path, is matched by `pattern`, which has no `/`.
 #[must_use]
 pub fn matches_name(pattern: &str, name: &[u8]) -> bool {
-    tokens(pattern).is_ok_and(|mut tokens| {
-        for token in &mut tokens {
-            // Within one element two stars are no more than one.
-            if matches!(token, Token::Elements | Token::Rest) {
-                *token = Token::Many;
-            }
-        }
-        glob(&tokens, name)
-    })
+    syntax::matches(pattern.as_bytes(), name).unwrap_or(false)
 }
 
 /// Removes empty, `.` and `..` elements, as far as the text alone tells.
@@ -221,101 +183,6 @@ pub fn clean(path: &str) -> String {
         (true, _) => format!("/{}", kept.join("/")),
         (false, true) => ".".to_owned(),
         (false, false) => kept.join("/"),
-    }
-}
-
-fn matcher(text: &str) -> Result<Matcher, &'static str> {
-    let tokens = tokens(text)?;
-    let plain = |tokens: &[Token]| tokens.iter().all(|token| matches!(token, Token::Byte(_)));
-    // An escape makes a glob of a pattern even where its tokens are plain: the text has more bytes.
-    let escaped = text.contains('\\');
-    Ok(match tokens.as_slice() {
-        _ if escaped => Matcher::Glob(tokens),
-        all if plain(all) => Matcher::Exact,
-        [Token::Elements | Token::Rest, rest @ ..] if plain(rest) => Matcher::Suffix,
-        [start @ .., Token::Rest] if plain(start) => Matcher::Prefix(start.len()),
-        _ => Matcher::Glob(tokens),
-    })
-}
-
-fn tokens(text: &str) -> Result<Vec<Token>, &'static str> {
-    let mut tokens = Vec::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(char) = rest.next() {
-        match char {
-            '*' if rest.next_if_eq(&'*').is_some() => {
-                rest.next_if_eq(&'/');
-                tokens.push(if rest.peek().is_some() { Token::Elements } else { Token::Rest });
-            }
-            '*' => tokens.push(Token::Many),
-            '?' => tokens.push(Token::One),
-            '[' => tokens.push(class(&mut rest)?),
-            '\\' => literal(&mut tokens, rest.next().ok_or("ends with a lone backslash")?),
-            other => literal(&mut tokens, other),
-        }
-    }
-    Ok(tokens)
-}
-
-fn literal(tokens: &mut Vec<Token>, char: char) {
-    let mut bytes = [0; 4];
-    tokens.extend(char.encode_utf8(&mut bytes).bytes().map(Token::Byte));
-}
-
-fn class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Token, &'static str> {
-    const OPEN: &str = "has a `[` that nothing closes";
-    let negated = rest.next_if_eq(&'^').is_some();
-    let mut ranges = Vec::new();
-    let one = |rest: &mut std::iter::Peekable<std::str::Chars<'_>>| match rest.next() {
-        Some('\\') => rest.next().ok_or(OPEN),
-        Some('-') => Err("has a range without a start in `[…]`"),
-        other => other.ok_or(OPEN),
-    };
-    loop {
-        if !ranges.is_empty() && rest.next_if_eq(&']').is_some() {
-            return Ok(Token::Class { negated, ranges });
-        }
-        if rest.peek() == Some(&']') {
-            return Err("has an empty `[]`");
-        }
-        let first = one(rest)?;
-        let last = if rest.next_if_eq(&'-').is_some() { one(rest)? } else { first };
-        ranges.push((first, last));
-    }
-}
-
-/// Matches by walking both texts, going back to the last star that can take more.
-fn glob(tokens: &[Token], path: &[u8]) -> bool {
-    let Some((token, after)) = tokens.split_first() else { return path.is_empty() };
-    match token {
-        Token::Byte(byte) => path.first() == Some(byte) && glob(after, &path[1..]),
-        Token::One => next_char(path)
-            .is_some_and(|(char, length)| char != '/' && glob(after, &path[length..])),
-        Token::Class { negated, ranges } => next_char(path).is_some_and(|(char, length)| {
-            let listed = ranges.iter().any(|(first, last)| (*first..=*last).contains(&char));
-            listed != *negated && glob(after, &path[length..])
-        }),
-        Token::Many => {
-            let end = path.iter().position(|byte| *byte == b'/').unwrap_or(path.len());
-            (0..=end).any(|at| glob(after, &path[at..]))
-        }
-        Token::Elements => {
-            glob(after, path)
-                || path
-                    .iter()
-                    .enumerate()
-                    .any(|(at, byte)| *byte == b'/' && glob(after, &path[at + 1..]))
-        }
-        Token::Rest => true,
-    }
-}
-
-/// The first character and its length; a byte that is no UTF-8 stands for itself.
-fn next_char(path: &[u8]) -> Option<(char, usize)> {
-    let first = path.utf8_chunks().next()?;
-    match first.valid().chars().next() {
-        Some(char) => Some((char, char.len_utf8())),
-        None => Some((char::REPLACEMENT_CHARACTER, 1)),
     }
 }
 
@@ -409,10 +276,42 @@ mod tests {
             ("!", "takes nothing back"),
             ("[a", "nothing closes"),
             ("a\\", "backslash"),
-            ("[]a]", "empty"),
+            ("[]a]", "nothing closes"),
         ] {
             let error = Patterns::parse([pattern]).unwrap_err().to_string();
             assert!(error.contains(problem) && error.contains(pattern), "{error}");
         }
+    }
+
+    #[test]
+    fn what_docker_makes_of_odd_patterns() {
+        let cases = [
+            ("a|b*", "a/x", true),
+            ("a|b*", "bc", true),
+            ("a|b", "a", false),
+            ("**/a|b", "x/a|b", true),
+            ("x{2}*", "xxy", true),
+            ("x{a,b}*", "x{a,b}c", true),
+            ("a^b*", "a^bc", false),
+            (r"\d*", "5x", true),
+            (r"\d*", "dx", false),
+            (r"a\ b", "a b", true),
+            ("[a.]x", ".x", true),
+            ("[[:digit:]]x", "7x", true),
+            ("[^/]", "a", true),
+            ("a]*", "a]b", true),
+        ];
+        for (pattern, path, expected) in cases {
+            assert_eq!(matches(&[pattern], path), expected, "{pattern} on {path}");
+        }
+        assert!(Patterns::parse(["\\q*"]).is_err());
+        assert!(Patterns::parse(["a*{2}"]).is_err());
+    }
+
+    #[test]
+    fn many_stars_take_no_longer() {
+        let pattern = "*a".repeat(2000) + "b";
+        assert!(!matches(&[&pattern], &"a".repeat(5000)));
+        assert!(matches(&["**/*x*x*x*"], &"ax/".repeat(200).replace("ax/", "xxx")));
     }
 }

@@ -74,9 +74,22 @@ fn fill(dockerfile: &mut Dockerfile, source: &Source) -> Result<(), LocatedParse
     let parsed = parser::parse(source)?;
     dockerfile.escape = parsed.escape;
     dockerfile.empty_continuations = parsed.empty_continuations;
+    let mut not_utf8 = None;
     for node in parsed.nodes {
         let lines = node.lines;
-        match instruction::read(node).map_err(|error| located(lines, error))? {
+        let statement = match instruction::read(node) {
+            Err(ParseError::NotUtf8) if dockerfile.stages.is_empty() => {
+                let instruction = "RUN".to_owned();
+                return Err(located(lines, ParseError::NoStage { instruction }));
+            }
+            // BuildKit notices only when it encodes the command: any other error comes before.
+            Err(ParseError::NotUtf8) => {
+                not_utf8.get_or_insert(lines);
+                continue;
+            }
+            statement => statement.map_err(|error| located(lines, error))?,
+        };
+        match statement {
             Statement::Stage(stage) => dockerfile.stages.push(stage),
             Statement::Instruction(origin, kind) => match (dockerfile.stages.last_mut(), kind) {
                 (Some(stage), kind) => stage.instructions.push(Instruction { origin, kind }),
@@ -90,9 +103,12 @@ fn fill(dockerfile: &mut Dockerfile, source: &Source) -> Result<(), LocatedParse
             },
         }
     }
-    match dockerfile.stages.is_empty() {
-        true => Err(located(LineRange::default(), ParseError::NoStages)),
-        false => Ok(()),
+    match not_utf8 {
+        _ if dockerfile.stages.is_empty() => {
+            Err(located(LineRange::default(), ParseError::NoStages))
+        }
+        Some(lines) => Err(located(lines, ParseError::NotUtf8)),
+        None => Ok(()),
     }
 }
 

@@ -39,10 +39,12 @@ pub(in crate::plan::dockerfile) fn read(node: Node<'_>) -> Outcome<Statement> {
         Command::Add => add(arguments, &flags, heredocs)?,
         Command::Copy => copy(arguments, &flags, heredocs)?,
         Command::Run => {
-            if matches!(arguments, Arguments::Words(_)) && std::str::from_utf8(&original).is_err() {
+            let shell_form = matches!(arguments, Arguments::Words(_));
+            let run = run(arguments, &flags, heredocs)?;
+            if shell_form && std::str::from_utf8(&original).is_err() {
                 return Err(ParseError::NotUtf8);
             }
-            run(arguments, &flags, heredocs)?
+            run
         }
         Command::Onbuild => onbuild(arguments, &flags, &original, &heredocs)?,
         Command::Healthcheck => healthcheck(arguments, &flags)?,
