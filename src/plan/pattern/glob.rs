@@ -185,7 +185,7 @@ fn glob(tokens: &[Token], path: &[u8]) -> bool {
             many.as_mut_slice()
         }
     };
-    let mut places = Places { bits, end: path.len() };
+    let mut places = Places { bits };
     places.add(0);
     for token in tokens {
         match token {
@@ -215,7 +215,6 @@ fn glob(tokens: &[Token], path: &[u8]) -> bool {
 /// A set of offsets in a path.
 struct Places<'b> {
     bits: &'b mut [u64],
-    end: usize,
 }
 
 impl Places<'_> {
@@ -250,10 +249,10 @@ impl Places<'_> {
     /// Adds the places behind each place up to the next `stop`: those behind a byte that `counts`.
     fn spread(&mut self, path: &[u8], stop: u8, counts: impl Fn(u8) -> bool) {
         let mut open = false;
-        for at in 0..self.end {
+        for (at, &byte) in path.iter().enumerate() {
             open |= self.has(at);
-            open &= path[at] != stop;
-            if open && counts(path[at]) {
+            open &= byte != stop;
+            if open && counts(byte) {
                 self.add(at + 1);
             }
         }
