@@ -19,12 +19,14 @@ export BASES
 CARGO ?= cargo
 GO ?= go
 
-# What the engine, the stand-ins and the tests take from Debian.
-engine_needs := runc newuidmap=uidmap rootlesskit
-image_needs := $(engine_needs) mmdebstrap
-test_needs := $(engine_needs) docker-registry git protoc=protobuf-compiler \
+# What the engine and the tests take from Debian. Root needs nothing for user namespaces.
+rootless_needs := newuidmap=uidmap rootlesskit
+engine_needs := runc $(if $(filter 0,$(shell id -u)),,$(rootless_needs))
+test_needs := runc $(rootless_needs) docker-registry git protoc=protobuf-compiler \
 	/usr/include/google/protobuf/any.proto=libprotobuf-dev /bin/busybox=busybox-static
 
+# Nothing is built for a kitwright from elsewhere.
+kitwright_file := $(filter target/release/kitwright,$(KITWRIGHT))
 sources := $(shell find src proto/src Cargo.toml Cargo.lock proto/Cargo.toml -type f)
 
 ##@ Image
@@ -34,7 +36,7 @@ docker-build: prepare ## Build the CI image
 
 docker-dev: docker-build gen ## Build the CI image and generate code with it
 
-docker-pull: $(KITWRIGHT) ## Pull the CI image
+docker-pull: $(kitwright_file) ## Pull the CI image
 	@$(KITWRIGHT) image pull $(DOCKER_CI_IMAGE)
 
 docker-image: ## Print the reference of the CI image
@@ -91,15 +93,21 @@ help: ## List targets and variables
 			variables = variables sprintf("  %-16s %s(default: %s)\n", part[1], about, part[2] == "" ? "none" : part[2]); about = "" } \
 		END { printf "\nVariables\n%s", variables }' $(MAKEFILE_LIST)
 
-# The engine, the root file system of the stand-ins and kitwright itself need each other late or not
-# at all: they are made at the same time.
+# Kitwright, the engine's programs and the downloads of the stand-ins need each other late or not at
+# all: they are made at the same time.
 prepare:
-	@.ci/need $(image_needs)
-	@$(MAKE) -j3 engine
+	@.ci/need $(engine_needs)
+	@$(MAKE) -j3 engine engine-ahead downloads
 
-engine: $(KITWRIGHT)
+engine: $(kitwright_file)
 	@.ci/need $(engine_needs)
 	@$(KITWRIGHT) engine install
+
+engine-ahead:
+	@.ci/compile-engine
+
+downloads:
+	@stages/with-bases
 
 target/release/kitwright: $(sources)
 	$(CARGO) build --release --locked --bin kitwright
@@ -112,4 +120,4 @@ test-programs:
 	@$(CARGO) test --locked --workspace --no-run --quiet
 
 .PHONY: docker-build docker-dev docker-pull docker-image gen lint test check fmt clippy docs deny \
-	check-gen bench benches help prepare engine test-engine test-programs
+	check-gen bench benches help prepare engine engine-ahead downloads test-engine test-programs

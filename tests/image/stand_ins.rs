@@ -37,7 +37,9 @@ impl Place {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let root = crate::root();
-        copy(&root.join("stages"), &folder.path().join("repo/stages"));
+        for part in ["stages", ".ci"] {
+            copy(&root.join(part), &folder.path().join("repo").join(part));
+        }
         fs_err::copy(root.join("gen.Dockerfile"), folder.path().join("repo/gen.Dockerfile"))
             .unwrap();
         fs_err::create_dir(folder.path().join("bin")).unwrap();
