@@ -24,4 +24,5 @@ pub mod solve;
 pub mod state;
 pub mod status;
 pub mod supervisor;
+mod targets;
 mod tls;

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::client::Client;
 use super::failure::{self, Known, SolveError};
 use super::identity;
-use super::session::filesend::FileSend;
 use super::session::{Failures, SessionBuilder, SessionError, tunnel};
 use super::status::{self, StatusEvent};
+use super::targets::Targets;
 
 /// How long the status stream may stay silent once the build has ended.
 const STATUS_SILENCE: Duration = Duration::from_secs(5);
@@ -186,6 +186,7 @@ pub async fn solve(
 pub(crate) struct Running {
     client: Client,
     wire: control::SolveRequest,
+    targets: Targets,
     known: Known,
     failures: Failures,
     over: CancellationToken,
@@ -201,14 +202,16 @@ impl Running {
         session: SessionBuilder,
         events: mpsc::Sender<StatusEvent>,
     ) -> Result<Self, SolveError> {
-        let session = receive_exports(session, &mut request.exports).build();
+        let (session, targets) =
+            Targets::offer(&mut request, session).map_err(SolveError::Session)?;
+        let session = session.build();
         let failures = session.scope.failures().clone();
         let wire = wire(request, &session.id);
         let over = CancellationToken::new();
         let tunnel = tokio::spawn(tunnel::run(client.clone(), session, over.clone()));
         let known = Known::new(wire.definition.as_ref());
         let status = Forwarding::start(client.clone(), wire.r#ref.clone(), events, known.clone());
-        Ok(Self { client: client.clone(), wire, known, failures, over, tunnel, status })
+        Ok(Self { client: client.clone(), wire, targets, known, failures, over, tunnel, status })
     }
 
     /// Makes the call that ends with the build, and brings everything else to its end after it.
@@ -222,7 +225,7 @@ impl Running {
             control::SolveRequest,
         ) -> Result<tonic::Response<control::SolveResponse>, tonic::Status>,
     {
-        let Self { client, wire, known, failures, over, mut tunnel, status } = self;
+        let Self { client, wire, targets, known, failures, over, mut tunnel, status } = self;
         let mut broken = None;
         let reply = {
             let mut reply = std::pin::pin!(call(wire));
@@ -255,6 +258,7 @@ impl Running {
                 session.map_err(SolveError::Session)?;
                 streamed.map_err(lost)?;
                 let exporter_response = reply.into_inner().exporter_response;
+                targets.record(&exporter_response).map_err(SolveError::Session)?;
                 Ok(SolveResult { exporter_response })
             }
             Some(Err(status)) => Err(lost(status)),
@@ -324,21 +328,6 @@ impl Forwarding {
             }
         }
     }
-}
-
-/// Offers what receives the results of `exports`, each under its exporter's number.
-fn receive_exports(session: SessionBuilder, exports: &mut [Export]) -> SessionBuilder {
-    let mut files = FileSend::default();
-    for (exporter, export) in exports.iter_mut().enumerate() {
-        match std::mem::replace(&mut export.target, ExportTarget::Engine) {
-            ExportTarget::Engine => {}
-            ExportTarget::File(path) => files.file(exporter, path),
-            ExportTarget::Stream(stream) => files.stream(exporter, stream),
-            ExportTarget::Directory { path, delete } => files.directory(exporter, path, delete),
-            ExportTarget::Layout(_) => {}
-        }
-    }
-    if files.is_empty() { session } else { session.attach(files) }
 }
 
 fn wire(request: SolveRequest, session: &str) -> control::SolveRequest {

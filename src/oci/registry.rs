@@ -26,6 +26,7 @@ mod retry;
 mod scope;
 mod tag;
 mod tls;
+mod token;
 mod transport;
 mod upload;
 
@@ -34,6 +35,7 @@ pub use error::{Answer, OciError, RegistryError};
 pub use manifest::{FetchedManifest, Precondition};
 pub use options::{Mirror, Options, RetryPolicy};
 pub use resolve::Resolved;
+pub use token::FetchedToken;
 pub use upload::{BlobOutcome, BlobSource, FileSource, RemoteSource};
 
 use host::Host;

@@ -7,4 +7,5 @@ mod connect;
 mod export;
 mod failure;
 mod lab;
+mod services;
 mod transfer;

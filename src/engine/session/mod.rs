@@ -12,13 +12,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub mod attachable;
+pub mod auth;
+pub mod content;
 pub mod error;
 pub mod filesend;
 pub mod filesync;
 pub mod health;
 pub(crate) mod pipe;
 pub mod scope;
+pub mod secrets;
+pub mod ssh;
 pub(crate) mod tunnel;
+pub mod upload;
 
 pub use attachable::Attachable;
 pub use error::{Failures, SessionError};
@@ -29,6 +34,7 @@ pub struct SessionBuilder {
     id: String,
     shared_key: String,
     directories: BTreeMap<String, PathBuf>,
+    stores: BTreeMap<String, PathBuf>,
     attachables: Vec<Arc<dyn Attachable>>,
 }
 
@@ -46,6 +52,7 @@ impl SessionBuilder {
             id: super::identity::random(),
             shared_key: String::new(),
             directories: BTreeMap::new(),
+            stores: BTreeMap::new(),
             attachables: Vec::new(),
         }
     }
@@ -79,6 +86,19 @@ impl SessionBuilder {
         self
     }
 
+    /// Offers an OCI layout under the name that `oci-layout://name@digest` sources have as their
+    /// `oci.store`.
+    #[must_use]
+    pub fn layout(self, name: &str, path: impl Into<PathBuf>) -> Self {
+        self.store(format!("oci:{name}"), path.into())
+    }
+
+    /// Offers a content store under the id by which the daemon asks for it.
+    pub(crate) fn store(mut self, id: String, path: PathBuf) -> Self {
+        self.stores.insert(id, path);
+        self
+    }
+
     /// Offers a service.
     #[must_use]
     pub fn attach(mut self, attachable: impl Attachable) -> Self {
@@ -91,6 +111,9 @@ impl SessionBuilder {
         let mut attachables = self.attachables;
         if !self.directories.is_empty() {
             attachables.push(Arc::new(filesync::FileSync::new(self.directories)));
+        }
+        if !self.stores.is_empty() {
+            attachables.push(Arc::new(content::ContentStores::new(self.stores)));
         }
         attachables.push(Arc::new(health::Health));
         let mut services = BTreeMap::new();

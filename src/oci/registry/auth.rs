@@ -22,7 +22,7 @@ use crate::oci::credentials::{Credential, CredentialStore, Secret};
 /// The name that token servers see; they want one with a refresh token.
 const CLIENT_ID: &str = "kitwright";
 /// How long a token lives when its server does not say.
-const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+pub(super) const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 /// How long before its end a token is no longer used: a request takes time, too.
 const MARGIN: Duration = Duration::from_secs(5);
 /// The largest answer of a token server.
@@ -42,10 +42,10 @@ struct State {
     foreseen: Scopes,
 }
 
-struct Token {
+pub(super) struct Token {
     scopes: Scopes,
-    value: Secret,
-    expires: Instant,
+    pub(super) value: Secret,
+    pub(super) expires: Instant,
 }
 
 /// Who asks, for error messages and for the credentials.
@@ -146,7 +146,7 @@ impl Authentication {
 }
 
 /// Asks the token server, again and again as the retry policy says.
-async fn fetch_token(
+pub(super) async fn fetch_token(
     wire: &Wire,
     asker: Asker<'_>,
     challenge: &BearerChallenge,

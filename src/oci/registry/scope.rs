@@ -56,6 +56,11 @@ impl Scopes {
         })
     }
 
+    /// The first repository that is named.
+    pub(super) fn repository(&self) -> Option<String> {
+        self.0.keys().find_map(|resource| resource.strip_prefix("repository:").map(str::to_owned))
+    }
+
     /// One text a resource, as token servers want them.
     pub(super) fn texts(&self) -> impl Iterator<Item = String> {
         let joined = |actions: &BTreeSet<String>| {
