@@ -4,7 +4,6 @@ mod load;
 mod outputs;
 mod request;
 mod result;
-mod session;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -188,19 +187,44 @@ impl Job<'_> {
         Ok(Plan::Native(Box::new(compiled)))
     }
 
+    /// The session's services: contexts, layouts, secrets, agents, credentials.
+    fn session(&self, session: SessionBuilder) -> Result<SessionBuilder, Failure> {
+        let mut session = session.shared_key(self.source.shared_key.clone());
+        for (name, path) in &self.source.directories {
+            session = session.directory(name, path);
+        }
+        for (name, path) in &self.source.layouts {
+            session = session.layout(name, path);
+        }
+        let registry = compilation::registry(&self.args.source.registry_mirror)?;
+        super::session::with_services(session, &self.args.secrets, registry)
+    }
+
     async fn solve(
         &self,
         plan: Plan,
         session: SessionBuilder,
         builder: &mut Builder,
     ) -> Result<Built, Failure> {
-        let session = self.args.session(session, &self.source);
+        let mut session = self.session(session)?;
+        // Kept until the build has ended.
+        let dockerfile = match plan {
+            Plan::Frontend(..) => self.source.dockerfile_directory()?,
+            Plan::Native(_) => None,
+        };
+        if let Some(directory) = &dockerfile {
+            session = session.directory("dockerfile", directory.path());
+        }
         let Exports { mut exports, loads } = Exports::prepare(&self.request)?;
         let mut request = match plan {
             Plan::Frontend(name, options) => SolveRequest::frontend(name, options),
             Plan::Native(compiled) => {
                 let platform = &compiled.platforms[0];
                 for export in &mut exports {
+                    if let Some(epoch) = platform.epoch {
+                        let key = "source-date-epoch".to_owned();
+                        export.attributes.entry(key).or_insert_with(|| epoch.to_string());
+                    }
                     export.attributes.insert(
                         IMAGE_CONFIG.into(),
                         String::from_utf8_lossy(&platform.config_json()).into_owned(),

@@ -84,7 +84,7 @@ enum Format {
 }
 
 /// Opens the local image store.
-fn store() -> Result<Store, Failure> {
+pub(super) fn local_store() -> Result<Store, Failure> {
     let state = StateDir::from_env(|name| std::env::var_os(name))?;
     Ok(Store::open(&state.root().join("images"))?)
 }

@@ -121,7 +121,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Reads the config of the image for `platform` below `digest` in a layout.
-fn layout_config(layout: &Path, digest: Digest, platform: &Platform) -> Result<Bytes, String> {
+pub(super) fn layout_config(
+    layout: &Path,
+    digest: Digest,
+    platform: &Platform,
+) -> Result<Bytes, String> {
     let blob = |digest: Digest| {
         let path = layout.join("blobs/sha256").join(digest.hex());
         fs_err::read(path).map(Bytes::from).map_err(|error| error.to_string())

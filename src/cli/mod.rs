@@ -25,6 +25,7 @@ mod locking;
 mod plan;
 mod run;
 mod runtime;
+mod session;
 mod source;
 
 use report::Failure;

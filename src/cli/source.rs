@@ -65,7 +65,7 @@ pub(super) enum SourceError {
         "archives are plain tar, tar.gz or tar.zst; a Dockerfile goes to `--file -`"
     ))]
     Archive { source: std::io::Error },
-    #[error("cannot make a folder for the context from stdin")]
+    #[error("cannot make a temporary folder")]
     Unpack { source: std::io::Error },
     #[error("`{flag} {value}`: {reason}")]
     Flag { flag: &'static str, value: String, reason: String },
@@ -252,14 +252,37 @@ impl Source {
         Ok(())
     }
 
+    /// A folder with a copy of the Dockerfile and its ignore file, for a frontend that the engine
+    /// runs; none when the Dockerfile lies in a remote context.
+    pub(super) fn dockerfile_directory(&self) -> Result<Option<tempfile::TempDir>, SourceError> {
+        let Some(text) = &self.dockerfile.text else { return Ok(None) };
+        let failed = |source| SourceError::Unpack { source };
+        let folder = tempfile::tempdir().map_err(failed)?;
+        let copy = folder.path().join(&self.dockerfile.name);
+        fs_err::write(copy, text).map_err(failed)?;
+        if let Some(beside) = self.ignore_file_beside() {
+            let name = format!("{}.dockerignore", self.dockerfile.name);
+            match fs_err::copy(&beside, folder.path().join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(SourceError::IgnoreFile { path: beside, source: error });
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(folder))
+    }
+
+    /// Where the ignore file lies that bears the Dockerfile's name.
+    fn ignore_file_beside(&self) -> Option<PathBuf> {
+        let mut name = self.dockerfile.path.as_ref()?.as_os_str().to_owned();
+        name.push(".dockerignore");
+        Some(PathBuf::from(name))
+    }
+
     /// The patterns of files that the main context leaves out: from the file beside the Dockerfile
     /// that bears its name, else from the one in the context.
     pub(super) fn ignored_patterns(&self) -> Result<Vec<String>, SourceError> {
-        let beside = self.dockerfile.path.as_ref().map(|path| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".dockerignore");
-            PathBuf::from(name)
-        });
+        let beside = self.ignore_file_beside();
         let inside = self.context.as_ref().map(|context| context.join(".dockerignore"));
         for path in beside.into_iter().chain(inside) {
             if let Some(patterns) = patterns_of(path)? {

@@ -1,4 +1,5 @@
 //! What a build leaves behind and shows: exporters, metadata files, progress, timeline.
 
+pub mod changes;
 pub mod exporter;
 pub mod progress;

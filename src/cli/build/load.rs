@@ -5,9 +5,9 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
+use crate::cli::image::local_store;
 use crate::cli::report::Failure;
 use crate::engine::solve::ExportTarget;
-use crate::engine::state::StateDir;
 use crate::fault::{Classified, Fault};
 use crate::oci::store::Store;
 use crate::output::exporter::ExporterKind;
@@ -68,8 +68,7 @@ impl Load {
     }
 
     fn into_store() -> Result<(Self, ExporterKind, ExportTarget), Failure> {
-        let state = StateDir::from_env(|name| std::env::var_os(name))?;
-        let store = Store::open(&state.root().join("images"))?;
+        let store = local_store()?;
         let failed = |source| LoadError::Folder { path: store.root().to_owned(), source };
         let folder = tempfile::tempdir_in(store.root()).map_err(failed)?;
         let archive = folder.path().join("image.tar");

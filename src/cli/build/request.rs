@@ -12,8 +12,6 @@ use crate::output::exporter::{self, Output, OutputError};
 /// What a build does with its result, and what it may use.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// Full names of the image.
-    pub tags: Vec<String>,
     /// Outputs, in order.
     pub outputs: Vec<Output>,
     /// Cache imports, in order.
@@ -69,7 +67,6 @@ impl Request {
             entitlements.push("network.host".into());
         }
         Ok(Self {
-            tags,
             outputs,
             cache_from: caches("--cache-from", &args.cache_from)?,
             cache_to: caches("--cache-to", &args.cache_to)?,

@@ -40,7 +40,7 @@ impl List {
     }
 
     fn images(&self) -> Result<(), Failure> {
-        let images = super::store()?.list()?;
+        let images = super::local_store()?.list()?;
         match self.format {
             Format::Json => super::json(&images),
             Format::Text => {

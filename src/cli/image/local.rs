@@ -56,7 +56,7 @@ pub(super) struct Push {
 
 impl Push {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (client, store) = (self.registry.client()?, super::store()?);
+        let (client, store) = (self.registry.client()?, super::local_store()?);
         let image = store.find(&self.image)?;
         let to = self.destination.unwrap_or_else(|| image.reference.clone());
         let guard = store.guard()?;
@@ -92,7 +92,7 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let images = super::store()?.import(&self.path, self.name.as_ref())?;
+        let images = super::local_store()?.import(&self.path, self.name.as_ref())?;
         if self.format == Format::Json {
             return super::json(&images);
         }
@@ -135,7 +135,7 @@ impl Export {
             Kind::Docker => ArchiveKind::Docker,
         };
         let platform = self.platform.unwrap_or_else(Platform::host);
-        let store = super::store()?;
+        let store = super::local_store()?;
         // An image that is not there must not leave an empty file.
         store.find(&self.image)?;
         let mut out = open(self.output.as_deref())?;
@@ -166,7 +166,7 @@ pub(super) struct Remove {
 
 impl Remove {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let store = super::store()?;
+        let store = super::local_store()?;
         for image in &self.images {
             store.untag(image)?;
         }
@@ -184,7 +184,7 @@ pub(super) struct Prune {
 
 impl Prune {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let collected = super::store()?.collect_garbage()?;
+        let collected = super::local_store()?.collect_garbage()?;
         match self.format {
             Format::Json => super::json(&collected),
             Format::Text => {

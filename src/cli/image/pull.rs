@@ -32,7 +32,7 @@ pub(super) struct Pull {
 
 impl Pull {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (client, store) = (self.registry.client()?, super::store()?);
+        let (client, store) = (self.registry.client()?, super::local_store()?);
         let host = || self.platform.clone().unwrap_or_else(Platform::host);
         let platform = (!self.all_platforms).then(host);
         let say = |event: PullEvent| {

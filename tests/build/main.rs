@@ -1,0 +1,9 @@
+//! The `kitwright` program itself, with a real engine and real registries.
+#[path = "../support/mod.rs"]
+mod support;
+
+mod kit;
+mod outputs;
+mod refusals;
+mod run;
+mod steps;
