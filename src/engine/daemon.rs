@@ -120,6 +120,10 @@ impl Daemon {
         command
             .envs(environment(std::env::vars_os(), programs, asks))
             .env("NOTIFY_SOCKET", &notify_path);
+        if rootless {
+            // OCI runtimes keep their state here; their other choice, `/run`, is root's.
+            command.env("XDG_RUNTIME_DIR", sockets);
+        }
         isolate(&mut command, rootless);
         let started = Instant::now();
         let child = command.spawn().map_err(StateError::io("run", &programs.buildkitd.path))?;

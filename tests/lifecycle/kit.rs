@@ -117,10 +117,15 @@ pub fn processes(what: &str) -> BTreeMap<u32, String> {
     lines.filter(|(_, line)| line.contains(what)).collect()
 }
 
+/// A handle on a process; `None` if there is none of this id.
+fn pidfd(pid: u32) -> Option<std::os::fd::OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a process id"))?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
 /// Waits for a process that is not ours to wait for.
 pub fn wait_gone(pid: u32) {
-    let raw = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id");
-    let Ok(handle) = pidfd_open(raw, PidfdFlags::empty()) else { return };
+    let Some(handle) = pidfd(pid) else { return };
     let ready = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&STUCK)).expect("a poll");
     assert_eq!(ready, 1, "process {pid} is still there: {:?}", processes("").get(&pid));
 }
@@ -150,8 +155,13 @@ impl Gate {
 
     /// Waits until the step runs. Dropping the returned stream lets it end.
     pub fn reached(&self, build: &mut Child) -> TcpStream {
-        let waiting = poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], Some(&STUCK));
-        if waiting != Ok(1) {
+        let build_ended = pidfd(build.id()).expect("the build is a child");
+        let mut fds = [
+            PollFd::new(&self.listener, PollFlags::IN),
+            PollFd::new(&build_ended, PollFlags::IN),
+        ];
+        let waited = poll(&mut fds, Some(&STUCK));
+        if waited.is_err() || !fds[0].revents().contains(PollFlags::IN) {
             let _ = build.kill();
             let mut said = String::new();
             let _ = build.stderr.take().expect("a pipe").read_to_string(&mut said);

@@ -3,6 +3,8 @@
 mod support;
 
 mod death;
+mod install;
 mod kit;
 mod parts;
+mod rootless;
 mod sharing;

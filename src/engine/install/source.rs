@@ -2,7 +2,7 @@
 //!
 //! `go install PACKAGE@VERSION` refuses BuildKit, whose `go.mod` has `exclude` directives. So a
 //! module of our own requires it, with every version and digest pinned in `go.mod` and `go.sum`.
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -56,9 +56,7 @@ pub(super) async fn rootlesskit(target: &Path, options: &Options) -> Result<Prog
 
 async fn build(module: &Module, target: &Path, options: &Options) -> Result<(), InstallError> {
     let program = module.program;
-    let go = find_program("go")
-        .or_else(|| Some(PathBuf::from("/usr/local/go/bin/go")).filter(|go| go.is_file()))
-        .ok_or(InstallError::NoGo { program })?;
+    let go = find_program("go").ok_or(InstallError::NoGo { program })?;
     let folder =
         tempfile::tempdir_in(target).map_err(StateError::io("create a folder in", target))?;
     for (name, content) in [("go.mod", module.go_mod), ("go.sum", module.go_sum)] {
