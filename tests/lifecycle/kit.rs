@@ -156,10 +156,8 @@ impl Gate {
     /// Waits until the step runs. Dropping the returned stream lets it end.
     pub fn reached(&self, build: &mut Child) -> TcpStream {
         let build_ended = pidfd(build.id()).expect("the build is a child");
-        let mut fds = [
-            PollFd::new(&self.listener, PollFlags::IN),
-            PollFd::new(&build_ended, PollFlags::IN),
-        ];
+        let mut fds =
+            [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&build_ended, PollFlags::IN)];
         let waited = poll(&mut fds, Some(&STUCK));
         if waited.is_err() || !fds[0].revents().contains(PollFlags::IN) {
             let _ = build.kill();
