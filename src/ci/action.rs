@@ -63,7 +63,7 @@ const FLAGS: &[(&str, &str, Kind)] = &[
 ];
 /// Inputs that have no flag of their own.
 const OTHERS: &[&str] =
-    &["call", "context", "github-token", "secret-envs", "secret-files", "secrets"];
+    &["call", "context", "github-token", "install-only", "secret-envs", "secret-files", "secrets"];
 
 /// The arguments of `kitwright build`, and the secrets that live as long as it runs.
 #[derive(Debug)]

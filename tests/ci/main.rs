@@ -13,3 +13,5 @@ mod regenerate;
 mod repository;
 mod tags;
 mod wait;
+mod workflow_files;
+mod workflows;

@@ -258,3 +258,15 @@ fn settings_rename_tags_and_lengthen_commits() {
     let error = tags::plan(&event, &settings, false).expect_err("main has no image");
     assert!(error.to_string().contains("branch `main`"), "{error}");
 }
+
+/// The file that others copy says what holds without it.
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adopt/kitwright.toml");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let documented = Settings::parse(&text, &path).expect("settings");
+    let defaults = Settings::default();
+    assert_eq!(documented.touch_globs(), defaults.touch_globs());
+    let image = Some("ghcr.io/owner/repo/ci".to_owned());
+    assert_eq!(documented, Settings { image, touch: documented.touch.clone(), ..defaults });
+}

@@ -78,13 +78,31 @@ enum Touched {
 #[derive(Debug, Args)]
 struct PatienceArgs {
     /// How long between two looks at the build
-    #[arg(long, value_parser = duration, default_value = "20s", value_name = "TIME")]
+    #[arg(
+        long,
+        value_parser = duration,
+        default_value = "20s",
+        value_name = "TIME",
+        env = "KITWRIGHT_CI_INTERVAL"
+    )]
     interval: Duration,
     /// How long to wait in all
-    #[arg(long, value_parser = duration, default_value = "20m", value_name = "TIME")]
+    #[arg(
+        long,
+        value_parser = duration,
+        default_value = "20m",
+        value_name = "TIME",
+        env = "KITWRIGHT_CI_TIMEOUT"
+    )]
     timeout: Duration,
     /// How long until the build must have been started
-    #[arg(long, value_parser = duration, default_value = "5m", value_name = "TIME")]
+    #[arg(
+        long,
+        value_parser = duration,
+        default_value = "5m",
+        value_name = "TIME",
+        env = "KITWRIGHT_CI_APPEAR"
+    )]
     appear: Duration,
 }
 

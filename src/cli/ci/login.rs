@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::context::Context;
 use crate::ci::login::{LoginError, login};
 use crate::cli::report::Failure;
 
@@ -16,9 +17,10 @@ const USERNAME: &str = "KITWRIGHT_REGISTRY_USERNAME";
 /// Reads `KITWRIGHT_REGISTRY_USERNAME` and `KITWRIGHT_REGISTRY_PASSWORD`.
 #[derive(Debug, Args)]
 pub(super) struct Login {
-    /// The registry's host
-    #[arg(default_value = "ghcr.io")]
-    registry: String,
+    /// The registry's host [default: the CI image's]
+    registry: Option<String>,
+    #[command(flatten)]
+    context: Context,
 }
 
 impl Login {
@@ -32,8 +34,17 @@ impl Login {
             Some(dir) => PathBuf::from(dir),
             None => PathBuf::from(get("HOME")?).join(".docker"),
         };
-        login(&dir, &self.registry, &user, &password)?;
-        eprintln!("kitwright: credentials of `{user}` for `{}` are stored", self.registry);
+        let registry = match self.registry {
+            Some(registry) => registry,
+            None => {
+                let job = self.context.job()?;
+                let repository = job.environment.repository().unwrap_or_default();
+                let image = job.settings.image_repository(repository)?;
+                image.registry().to_owned()
+            }
+        };
+        login(&dir, &registry, &user, &password)?;
+        eprintln!("kitwright: credentials of `{user}` for `{registry}` are stored");
         Ok(())
     }
 }

@@ -1,0 +1,338 @@
+//! The workflows themselves, run by a local runner against a real engine, a real registry, real git
+//! over HTTP and the stand-in of GitHub's API.
+//!
+//! The runner is nektos/act in host mode, built from the pinned module in `act/`. The files that run
+//! are those of `.github`, byte for byte; `actions/checkout` alone is a stand-in, because it is not
+//! to be had without GitHub.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::mpsc;
+
+use serde_json::Value;
+
+use crate::cli::{IMAGE, comment_event, pull_event, push_event};
+use crate::github::{GitHub, REPOSITORY, TOKEN, pull_request, run};
+use crate::repository::{Repository, World};
+use crate::support::engine::{self, Engine};
+use crate::support::registry::{self, Registry};
+use crate::support::{base, tool};
+
+/// The pinned checkout of the workflows.
+const CHECKOUT: &str = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1";
+/// The pinned cache action: never run, because the runner finds `kitwright` on PATH, but fetched.
+const CACHE: &str = "actions/cache@27d5ce7f107fe9357f9df03efb73ab90386fccae";
+
+/// The runner, built on first use.
+fn act() -> Option<&'static Path> {
+    static ACT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let act = ACT.get_or_init(|| {
+        let [go, _git] = tool::need(["go", "git"])?;
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("act");
+        let built = Command::new(go)
+            .args(["build", "-o"])
+            .arg(&path)
+            .arg("github.com/nektos/act")
+            .current_dir(here().join("act"))
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "the runner does not build");
+        Some(path)
+    });
+    act.as_deref()
+}
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ci")
+}
+
+/// Everything that a repository which adopted the workflows has around it.
+struct Stage {
+    act: &'static Path,
+    engine: &'static Engine,
+    registry: Registry,
+    github: GitHub,
+    world: World,
+    work: Repository,
+}
+
+/// How a workflow ended.
+struct Ended {
+    good: bool,
+    log: String,
+}
+
+fn stage() -> Option<Stage> {
+    let (act, engine, base) = (act()?, engine::shared()?, base::busybox()?);
+    let registry = registry::start()?;
+    let base = base.push(&registry, "busybox", "latest");
+    let github = GitHub::start();
+    let world = World::new();
+    let work = world.origin();
+    github.world().repository = Some(world.path("origin.git"));
+    github.world().runs.insert("build-ci-image.yml".to_owned(), Vec::new());
+    adopt(&work, &registry, &base);
+    work.commit_all("Adopt the workflows");
+    for branch in ["main", "v2"] {
+        work.push(&format!("refs/heads/{branch}"));
+    }
+    Some(Stage { act, engine, registry, github, world, work })
+}
+
+/// Copies the workflows into a repository, and gives it an image and something to generate.
+fn adopt(work: &Repository, registry: &Registry, base: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github");
+    let files = [
+        "workflows/build-ci-image.yml",
+        "workflows/check-generate.yml",
+        "workflows/regenerate-on-comment.yml",
+        "actions/kitwright/action.yml",
+        "actions/kitwright/install",
+    ];
+    for file in files {
+        let text = std::fs::read_to_string(root.join(file)).expect(file);
+        work.write(&format!(".github/{file}"), &text);
+    }
+    let image = registry.reference(IMAGE);
+    work.write("kitwright.toml", &format!("[ci]\nimage = \"{image}\"\n"));
+    work.write("gen.Dockerfile", &format!("FROM {base}\nRUN echo one >/version\n"));
+    work.write("source.txt", "source\n");
+    work.write("generated.txt", "source one\n");
+    work.write(
+        "generate.Dockerfile",
+        "FROM ciimage AS run\nCOPY source.txt /\n\
+         RUN echo \"$(cat /source.txt) $(cat /version)\" >/generated.txt\n\
+         FROM scratch\nCOPY --from=run /generated.txt /\n",
+    );
+    work.write(".gitignore", "/.local.Dockerfile\n");
+    work.write(
+        "Makefile",
+        // An image that was built here and not published is the first stage of what uses it.
+        "docker-build:\n\
+         \t$(KITWRIGHT) build -f gen.Dockerfile .\n\
+         \tsed '1s/$$/ AS ciimage/' gen.Dockerfile >.local.Dockerfile\n\
+         gen:\n\
+         \tcat generate.Dockerfile >>.local.Dockerfile\n\
+         \t$(KITWRIGHT) build -f .local.Dockerfile -o type=local,dest=. \
+         $$(test $$(wc -l <.local.Dockerfile) -gt 5 || \
+         echo --build-context ciimage=docker-image://$(DOCKER_CI_IMAGE)) .\n\
+         check-gen: gen\n\
+         \tgit --no-pager diff --no-color --exit-code\n",
+    );
+}
+
+impl Stage {
+    /// Runs a workflow as GitHub would for this event.
+    fn run(&self, workflow: &str, event: &str, payload: &Value, run_id: u64) -> Ended {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let file = scratch.path().join("event.json");
+        std::fs::write(&file, payload.to_string()).expect("a payload");
+        // The runner takes the workflow from here; the job's own work tree is checked out anew.
+        let tree = scratch.path().join("tree");
+        let clone = Command::new("git")
+            .args(["clone", "-q"])
+            .arg(&self.work.dir)
+            .arg(&tree)
+            .status()
+            .expect("git runs");
+        assert!(clone.success());
+        let bin = Path::new(env!("CARGO_BIN_EXE_kitwright")).parent().expect("a folder");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", bin.display());
+        let variables = [
+            ("GITHUB_API_URL", self.github.url.clone()),
+            ("GITHUB_SERVER_URL", self.github.url.clone()),
+            ("GITHUB_REPOSITORY", REPOSITORY.to_owned()),
+            ("GITHUB_RUN_ID", run_id.to_string()),
+            ("BUILDKIT_HOST", self.engine.address.clone()),
+            ("BUILDKIT_PROGRESS", "plain".to_owned()),
+            ("KITWRIGHT_CI_INTERVAL", "200ms".to_owned()),
+            ("GIT_CONFIG_GLOBAL", "/dev/null".to_owned()),
+            ("HOME", scratch.path().display().to_string()),
+            ("PATH", path.clone()),
+        ];
+        let mut command = Command::new(self.act);
+        command.arg(event).arg("-C").arg(&tree);
+        command.arg("-W").arg(tree.join(".github/workflows").join(workflow));
+        command.arg("-e").arg(&file).args(["-P", "ubuntu-24.04=-self-hosted"]);
+        command.args(["--actor", "ann", "--no-skip-checkout", "--no-cache-server"]);
+        command.args(["-s", &format!("GITHUB_TOKEN={TOKEN}"), "--defaultbranch", "main"]);
+        for (action, folder) in [(CHECKOUT, "act/checkout"), (CACHE, "act/checkout")] {
+            let folder = here().join(folder);
+            command.args(["--local-repository", &format!("{action}={}", folder.display())]);
+        }
+        for (name, value) in &variables {
+            command.args(["--env", &format!("{name}={value}")]);
+        }
+        let output = command
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", scratch.path())
+            .env("XDG_CACHE_HOME", scratch.path().join("cache"))
+            .output()
+            .expect("the runner runs");
+        let log = [output.stdout, output.stderr].concat();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        assert!(!log.contains(TOKEN), "the token is in the log:\n{log}");
+        Ended { good: output.status.success(), log }
+    }
+
+    /// The digest under a tag of the image.
+    fn digest(&self, tag: &str) -> Option<String> {
+        let answer = self.registry.manifest(IMAGE, tag);
+        (answer.status == 200).then(|| answer.headers["docker-content-digest"].clone())
+    }
+
+    fn tags(&self) -> Vec<String> {
+        let answer = self.registry.request("GET", &format!("/v2/{IMAGE}/tags/list"), &[], b"");
+        let mut tags: Vec<String> = match answer.status {
+            200 => serde_json::from_value(answer.json()["tags"].clone()).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        tags.sort();
+        tags
+    }
+
+    /// Starts a branch off v2, and returns its pull request's payload once `change` is committed.
+    fn pull(&self, path: &str, text: &str, head_repository: &str) -> (String, Value) {
+        self.work.git(&["checkout", "-q", "-B", "topic", "origin/v2"]);
+        let base = self.work.git(&["rev-parse", "origin/v2"]);
+        let sha = self.work.commit(path, text);
+        if head_repository == REPOSITORY {
+            self.work.push("refs/heads/topic");
+        }
+        self.work.push("refs/pull/7/head");
+        self.work.push("refs/pull/7/merge");
+        let pull = pull_request(7, "topic", &sha, "v2", &base, head_repository);
+        self.github.world().pulls.insert(7, pull.clone());
+        (sha, pull_event(&pull))
+    }
+
+    /// Publishes v2's own image, as the push that brought the workflows did.
+    fn publish_v2(&self) {
+        let sha = self.work.git(&["rev-parse", "HEAD"]);
+        let ended = self.run("build-ci-image.yml", "push", &push_event("v2", &sha), 1);
+        assert!(ended.good, "{}", ended.log);
+        let short = &sha[..7];
+        assert_eq!(self.tags(), ["v2".to_owned(), format!("v2-sha-{short}")]);
+        assert_eq!(self.digest("v2"), self.digest(&format!("v2-sha-{short}")));
+    }
+}
+
+#[test]
+fn a_regular_pull_request_builds_nothing_and_waits_for_nothing() {
+    let Some(stage) = stage() else { return };
+    stage.publish_v2();
+    let before = stage.tags();
+    let (_, event) = stage.pull("README.md", "hello\n", REPOSITORY);
+    let build = stage.run("build-ci-image.yml", "pull_request", &event, 2);
+    assert!(build.good, "{}", build.log);
+    assert!(build.log.contains("leaves the image alone"), "{}", build.log);
+    let check = stage.run("check-generate.yml", "pull_request", &event, 3);
+    assert!(check.good, "{}", check.log);
+    assert_eq!(stage.tags(), before);
+    assert_eq!(stage.github.bodies(), Vec::<String>::new());
+    assert_eq!(stage.github.world().looks, 0);
+}
+
+#[test]
+fn a_regular_pull_request_with_stale_output_fails_the_check() {
+    let Some(stage) = stage() else { return };
+    stage.publish_v2();
+    let (_, event) = stage.pull("source.txt", "changed\n", REPOSITORY);
+    let check = stage.run("check-generate.yml", "pull_request", &event, 3);
+    assert!(!check.good, "{}", check.log);
+    assert!(check.log.contains("+changed one"), "{}", check.log);
+}
+
+#[test]
+fn a_pull_request_that_touches_the_image_is_waited_for_and_then_merged() {
+    let Some(stage) = stage() else { return };
+    stage.publish_v2();
+    let v2 = stage.digest("v2");
+    stage.work.git(&["checkout", "-q", "-B", "topic", "origin/v2"]);
+    let dockerfile = std::fs::read_to_string(stage.work.dir.join("gen.Dockerfile")).unwrap();
+    stage.work.write("generated.txt", "source touched\n");
+    let (sha, event) =
+        stage.pull("gen.Dockerfile", &dockerfile.replace("one", "touched"), REPOSITORY);
+    let workflow = "build-ci-image.yml".to_owned();
+    let running = vec![run(9, &sha, "pull_request", "in_progress", None)];
+    stage.github.world().runs.insert(workflow.clone(), running);
+    // The check starts first, and has looked at least twice before the build even begins.
+    let (send, looked) = mpsc::channel();
+    stage.github.world().on_runs = Some(Box::new(move |look, _| {
+        let _ = send.send(look);
+    }));
+    let (build, check) = std::thread::scope(|scope| {
+        let check = scope.spawn(|| stage.run("check-generate.yml", "pull_request", &event, 3));
+        while looked.recv().is_ok_and(|look| look < 2) && !check.is_finished() {}
+        let build = stage.run("build-ci-image.yml", "pull_request", &event, 9);
+        let conclusion = if build.good { "success" } else { "failure" };
+        let done = vec![run(9, &sha, "pull_request", "completed", Some(conclusion))];
+        stage.github.world().runs.insert(workflow, done);
+        (build, check.join().expect("the check ended"))
+    });
+    assert!(build.good, "{}", build.log);
+    assert!(check.good, "{}", check.log);
+    assert!(check.log.contains("the image build is in_progress"), "{}", check.log);
+    let image = stage.digest("pr-7").expect("an image");
+    assert_ne!(Some(&image), v2.as_ref());
+    let [comment] = &stage.github.bodies()[..] else { panic!("one comment") };
+    assert!(comment.contains(&image) && comment.contains("RUN echo touched"), "{comment}");
+
+    // The merge: the same content, under v2's tags.
+    stage.work.git(&["checkout", "-q", "-B", "v2", "origin/v2"]);
+    stage.work.git(&["merge", "-q", "--no-ff", "-m", "Merge", "topic"]);
+    let merged = stage.work.git(&["rev-parse", "HEAD"]);
+    stage.work.push("refs/heads/v2");
+    let ended = stage.run("build-ci-image.yml", "push", &push_event("v2", &merged), 10);
+    assert!(ended.good, "{}", ended.log);
+    let now = stage.digest("v2").expect("an image");
+    assert_eq!(stage.digest(&format!("v2-sha-{}", &merged[..7])).as_ref(), Some(&now));
+    assert_ne!(Some(now), v2);
+}
+
+#[test]
+fn a_fork_builds_but_publishes_and_says_nothing() {
+    let Some(stage) = stage() else { return };
+    stage.publish_v2();
+    let before = stage.tags();
+    stage.work.git(&["checkout", "-q", "-B", "topic", "origin/v2"]);
+    let dockerfile = std::fs::read_to_string(stage.work.dir.join("gen.Dockerfile")).unwrap();
+    stage.work.write("generated.txt", "source forked\n");
+    let (_, event) =
+        stage.pull("gen.Dockerfile", &dockerfile.replace("one", "forked"), "mallory/widgets");
+    let build = stage.run("build-ci-image.yml", "pull_request", &event, 2);
+    assert!(build.good, "{}", build.log);
+    assert!(build.log.contains("RUN echo forked"), "it is built: {}", build.log);
+    let check = stage.run("check-generate.yml", "pull_request", &event, 3);
+    assert!(check.good, "{}", check.log);
+    assert_eq!(stage.tags(), before);
+    assert_eq!(stage.github.bodies(), Vec::<String>::new());
+    // One that does not build fails, with a note on the line.
+    let (_, event) = stage.pull("gen.Dockerfile", "FROM scratch\nRUN nothing\n", "mallory/widgets");
+    let build = stage.run("build-ci-image.yml", "pull_request", &event, 4);
+    assert!(!build.good, "{}", build.log);
+    assert!(build.log.contains("file=gen.Dockerfile,line=2"), "{}", build.log);
+}
+
+#[test]
+fn a_comment_regenerates_and_pushes_for_those_who_may() {
+    let Some(stage) = stage() else { return };
+    stage.publish_v2();
+    let (sha, _) = stage.pull("source.txt", "changed\n", REPOSITORY);
+    stage.github.world().permissions.insert("ann".to_owned(), "write".to_owned());
+    let workflow = "regenerate-on-comment.yml";
+    let refused = stage.run(workflow, "issue_comment", &comment_event("mallory", "/regen"), 4);
+    assert!(!refused.good, "{}", refused.log);
+    let origin = Repository { dir: stage.world.path("origin.git") };
+    assert_eq!(origin.git(&["rev-parse", "topic"]), sha);
+
+    let ended = stage.run(workflow, "issue_comment", &comment_event("ann", "/regen"), 5);
+    assert!(ended.good, "{}", ended.log);
+    assert_eq!(origin.git(&["rev-parse", "topic^"]), sha);
+    assert_eq!(origin.git(&["show", "topic:generated.txt"]), "changed one");
+    assert_eq!(origin.git(&["diff", "--name-only", "topic^", "topic"]), "generated.txt");
+    let reactions: Vec<String> =
+        stage.github.reactions().into_iter().map(|(_, content)| content).collect();
+    assert_eq!(reactions, ["confused", "eyes", "rocket"]);
+}
