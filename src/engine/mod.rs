@@ -13,6 +13,7 @@ mod daemon;
 mod dial;
 pub mod doctor;
 pub mod failure;
+pub mod gateway;
 pub mod host_ca;
 pub mod identity;
 pub mod install;

@@ -6,6 +6,7 @@ mod cancel;
 mod connect;
 mod export;
 mod failure;
+mod gateway;
 mod lab;
 mod services;
 mod transfer;
