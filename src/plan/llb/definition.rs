@@ -55,8 +55,8 @@ impl Definition {
     /// The wire form.
     #[must_use]
     pub fn to_pb(&self) -> pb::Definition {
-        // All but the last, which stands for no instruction; some have an empty list.
-        let with_locations = self.vertices.iter().rev().skip(1);
+        // An entry without locations would travel without its value, which a Go daemon takes for nil.
+        let with_locations = self.vertices.iter().filter(|v| !v.locations.is_empty());
         pb::Definition {
             def: self.vertices.iter().map(|vertex| vertex.bytes.clone()).collect(),
             metadata: self
