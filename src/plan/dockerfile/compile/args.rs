@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use buildkit_rs_proto::pb;
 
 use super::super::lint::Finding;
-use super::{CompileError, CompileErrorKind, Compiler};
+use super::{CompileError, Compiler};
 use crate::oci::platform::Platform;
 use crate::oci::reference::ImageReference;
 use crate::plan::llb::EnvList;

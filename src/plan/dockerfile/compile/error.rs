@@ -39,7 +39,6 @@ pub enum CompileErrorKind {
     #[error("{error}{suggestion}")]
     Resolve {
         /// Why.
-        #[source]
         error: ResolveError,
         /// What may have been meant.
         suggestion: Suggestion,
