@@ -36,7 +36,7 @@ pub use manifest::{FetchedManifest, Precondition};
 pub use options::{Mirror, Options, RetryPolicy};
 pub use resolve::Resolved;
 pub use token::FetchedToken;
-pub use upload::{BlobOutcome, BlobSource, FileSource, RemoteSource};
+pub use upload::{BlobOutcome, BlobSource, BlobStream, FileSource, RemoteSource};
 
 use host::Host;
 use scope::{PULL_PUSH, Scopes};

@@ -1,10 +1,12 @@
 //! Registries and networks that misbehave.
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use kitwright::fault::{Classified as _, Fault as Blame};
 use kitwright::oci::manifest::{Descriptor, media};
 use kitwright::oci::registry::{
-    BlobOutcome, Client, Options, Precondition, RegistryError, RetryPolicy,
+    BlobOutcome, BlobSource, BlobStream, Client, Options, Precondition, RegistryError, RetryPolicy,
 };
 
 use crate::image::{bytes, client, make, options, reference};
@@ -136,17 +138,34 @@ async fn silence_ends_before_and_within_an_answer() {
     }
 }
 
+/// A blob that takes its time: a piece now and then.
+struct Slow(bytes::Bytes);
+
+impl BlobSource for Slow {
+    fn open(&self) -> BoxFuture<'_, Result<BlobStream, RegistryError>> {
+        let pieces: Vec<_> = self.0.chunks(50_000).map(bytes::Bytes::copy_from_slice).collect();
+        let slowly = futures_util::stream::iter(pieces).then(|piece| async move {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            Ok(piece)
+        });
+        async move { Ok(slowly.boxed()) }.boxed()
+    }
+
+    fn read(&self, offset: u64, length: u64) -> BoxFuture<'_, Result<bytes::Bytes, RegistryError>> {
+        self.0.read(offset, length)
+    }
+}
+
 #[tokio::test]
 async fn a_slow_upload_is_not_silence() {
     let Some(registry) = registry::start() else { return };
-    let proxy = proxy::start(&registry.host);
-    let blob = bytes(3, 600_000);
+    let blob = bytes(3, 500_000);
     let descriptor = Descriptor::of("x", &blob);
-    let path = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(path.path(), &blob).unwrap();
-    let source = kitwright::oci::registry::FileSource(path.path().to_path_buf());
-    let target = reference(&proxy.host, "a");
-    let outcome = client().push_blob(&target, &descriptor, &source, None).await.unwrap();
+    let target = reference(&registry.host, "a");
+    // The whole takes longer than silence may last, each piece does not.
+    let silence_timeout = Duration::from_millis(400);
+    let client = Client::new(Options { silence_timeout, retry: RetryPolicy::NEVER, ..options() });
+    let outcome = client.push_blob(&target, &descriptor, &Slow(blob), None).await.unwrap();
     assert_eq!(outcome, BlobOutcome::Uploaded);
 }
 
@@ -198,4 +217,49 @@ async fn a_manifest_write_whose_answer_is_lost_is_written_again() {
     client().put_manifest(&target, kind, bytes, Precondition::None).await.unwrap();
     assert_eq!(registry.manifest("a", "v1").body, image.manifest);
     assert_eq!(proxy.seen("PUT", "/manifests/v1"), 2);
+}
+
+#[tokio::test]
+async fn an_upload_that_never_succeeds_is_given_up() {
+    let Some(registry) = registry::start() else { return };
+    let proxy = proxy::start(&registry.host);
+    let target = reference(&proxy.host, "a");
+    let blob = bytes(7, 300_000);
+    let descriptor = Descriptor::of("x", &blob);
+    let cases = [
+        (None, "POST", 503),
+        (None, "PUT", 500),
+        (Some(100_000), "PATCH", 502),
+        (Some(100_000), "PATCH", 416),
+    ];
+    for (chunk_size, method, status) in cases {
+        proxy.clear();
+        proxy.add(Rule::new(method, "/blobs/uploads/").status(status));
+        let client = Client::new(Options { chunk_size, ..options() });
+        client.push_blob(&target, &descriptor, &blob, None).await.unwrap_err();
+        let tried = proxy.seen(method, "/blobs/uploads/");
+        assert!((5..=25).contains(&tried), "{method} {status}: {tried} times");
+        assert_eq!(registry.blob("a", &descriptor.digest.to_string()).status, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_a_mirror_begins_the_registry_ends() {
+    let (Some(mirror), Some(upstream)) = (registry::start(), registry::start()) else { return };
+    let blob = bytes(8, 1 << 20);
+    let descriptor = Descriptor::of("x", &blob);
+    for host in [&mirror.host, &upstream.host] {
+        let target = reference(host, "a");
+        client().push_blob(&target, &descriptor, &blob, None).await.unwrap();
+    }
+    let (first, second) = (proxy::start(&mirror.host), proxy::start(&upstream.host));
+    first.add(Rule::new("GET", "/blobs/").times(1).fault(Fault::TruncateAfter(700_000)));
+    first.add(Rule::new("GET", "/blobs/").status(404));
+    let mut options = options();
+    options.add_mirror(&format!("{}=http://{}", second.host, first.host)).unwrap();
+    let target = reference(&second.host, "a");
+    let read = Client::new(options).read_blob(&target, &descriptor, 2 << 20).await.unwrap();
+    assert_eq!(read, blob);
+    assert_eq!(second.seen("GET", "/blobs/"), 1);
+    assert!(second.bytes_down() < 360_000, "{} bytes came twice", second.bytes_down());
 }

@@ -310,3 +310,24 @@ async fn a_transfer_that_ends_early_publishes_nothing() {
         assert_eq!(Digest::of(&into.manifest(&repository, "v1").body), digest, "{name}");
     }
 }
+
+/// Registries that honour conditions answer 412.
+#[tokio::test]
+async fn a_refused_condition_is_looked_into() {
+    let Some(registry) = registry::start() else { return };
+    let proxy = proxy::start(&registry.host);
+    let image = make(15, "amd64", 10);
+    image.push(&client(), &reference(&registry.host, "app:pr-1")).await;
+    let (source, target) = (reference(&proxy.host, "app:pr-1"), reference(&proxy.host, "app:v1"));
+    // The tag still holds what it held: the registry's entity tags are something else.
+    proxy.add(Rule::new("PUT", "/manifests/v1").times(1).status(412));
+    promote(&client(), &to(&source, &[&target])).await.unwrap();
+    assert_eq!(Digest::of(&registry.manifest("app", "v1").body), image.descriptor.digest);
+    assert_eq!(proxy.seen("PUT", "/manifests/v1"), 2);
+
+    let target = reference(&proxy.host, "app:v2");
+    proxy.add(Rule::new("PUT", "/manifests/v2").status(412));
+    let error = promote(&client(), &to(&source, &[&target])).await.unwrap_err();
+    assert!(matches!(error, PromoteError::Registry { .. }), "{error}");
+    assert_eq!(registry.manifest("app", "v2").status, 404);
+}

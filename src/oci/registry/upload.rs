@@ -247,7 +247,9 @@ impl Upload<'_> {
 
     async fn begin(&self) -> Result<Session, RegistryError> {
         let url = self.wire.host.url(&path(self.reference, "blobs/uploads/"), &[])?;
-        let call = self.call(Method::POST, url);
+        let mut call = self.call(Method::POST, url);
+        // The loop around the whole upload tries again.
+        call.retried = false;
         session(&call.url, &self.wire.send(&call).await?)
     }
 
@@ -304,14 +306,17 @@ impl Upload<'_> {
         error: RegistryError,
         pauses: &mut Pauses,
     ) -> Result<(Url, u64), RegistryError> {
-        let retryable = error.is_retryable();
-        let text = error.to_string();
-        if !is_range_refusal(&error) {
-            pauses.wait(error).await?;
-        }
+        let what = self.descriptor.digest.to_string();
+        // A refused range is asked about, but not for ever.
+        let error = match is_range_refusal(&error) {
+            true => RegistryError::UploadLost { what: what.clone(), text: error.to_string() },
+            false => error,
+        };
+        let (retryable, text) = (error.is_retryable(), error.to_string());
+        pauses.wait(error).await?;
         match self.progress(location).await {
             Err(lost) if lost.is_not_found() && retryable => {
-                Err(RegistryError::UploadLost { what: self.descriptor.digest.to_string(), text })
+                Err(RegistryError::UploadLost { what, text })
             }
             result => result,
         }
@@ -370,4 +375,23 @@ fn session(asked: &Url, response: &Response) -> Result<Session, RegistryError> {
     })?;
     let chunk_min = text(CHUNK_MIN).and_then(|size| size.parse().ok()).unwrap_or(0);
     Ok(Session { location, chunk_min })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_of_an_upload_is_its_last_byte() {
+        let header = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RANGE, text.parse().unwrap());
+            received(&headers)
+        };
+        assert_eq!(header("0-99"), Some(100));
+        assert_eq!(header("bytes=0-99"), Some(100));
+        assert_eq!(header("0-0"), Some(0));
+        assert_eq!(header("nonsense"), None);
+        assert_eq!(received(&HeaderMap::new()), None);
+    }
 }
