@@ -2,6 +2,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::fault::{Classified as _, Fault};
 
 const HEX: &str = "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
 
