@@ -97,27 +97,11 @@ fn adopt(work: &Repository, registry: &Registry, base: &str) {
     work.write("gen.Dockerfile", &format!("FROM {base}\nRUN echo one >/version\n"));
     work.write("source.txt", "source\n");
     work.write("generated.txt", "source one\n");
-    work.write(
-        "generate.Dockerfile",
-        "FROM ciimage AS run\nCOPY source.txt /\n\
-         RUN echo \"$(cat /source.txt) $(cat /version)\" >/generated.txt\n\
-         FROM scratch\nCOPY --from=run /generated.txt /\n",
-    );
-    work.write(".gitignore", "/.local.Dockerfile\n");
-    work.write(
-        "Makefile",
-        // An image that was built here and not published is the first stage of what uses it.
-        "docker-build:\n\
-         \t$(KITWRIGHT) build -f gen.Dockerfile .\n\
-         \tsed '1s/$$/ AS ciimage/' gen.Dockerfile >.local.Dockerfile\n\
-         gen:\n\
-         \tcat generate.Dockerfile >>.local.Dockerfile\n\
-         \t$(KITWRIGHT) build -f .local.Dockerfile -o type=local,dest=. \
-         $$(test $$(wc -l <.local.Dockerfile) -gt 5 || \
-         echo --build-context ciimage=docker-image://$(DOCKER_CI_IMAGE)) .\n\
-         check-gen: gen\n\
-         \tgit --no-pager diff --no-color --exit-code\n",
-    );
+    work.write("generate.sh", "echo \"$(cat source.txt) $(cat /version)\" >generated.txt\n");
+    let fragment = root.parent().expect("the repository").join("docs/adopt/Makefile.ci");
+    let fragment = std::fs::read_to_string(fragment).expect("the fragment");
+    work.write("Makefile.ci", &fragment);
+    work.write("Makefile", "GENERATE = sh generate.sh\ninclude Makefile.ci\n");
 }
 
 impl Stage {
