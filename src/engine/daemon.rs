@@ -40,7 +40,6 @@ const INHERITED: &[&str] = &[
     "USER",
     "LOGNAME",
     "LANG",
-    "TMPDIR",
     "TZ",
     "XDG_RUNTIME_DIR",
     "XDG_CONFIG_HOME",
@@ -120,6 +119,7 @@ impl Daemon {
         command
             .envs(environment(std::env::vars_os(), programs, asks))
             .env("NOTIFY_SOCKET", &notify_path);
+        command.env("TMPDIR", scratch(&engine)?);
         if rootless {
             // OCI runtimes keep their state here; their other choice, `/run`, is root's.
             command.env("XDG_RUNTIME_DIR", sockets);
@@ -197,6 +197,18 @@ impl Daemon {
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
+}
+
+/// A folder for the daemon's temporary mount points, without those that a killed one left behind.
+fn scratch(engine: &Path) -> Result<PathBuf, StateError> {
+    let path = engine.join("tmp");
+    fs_err::create_dir_all(&path).map_err(StateError::io("create the folder", &path))?;
+    for entry in fs_err::read_dir(&path).into_iter().flatten().flatten() {
+        // Never what is in them: where the daemon could not have mounts of its own, one may still
+        // be mounted.
+        let _ = fs_err::remove_dir(entry.path());
+    }
+    Ok(path)
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -5,6 +5,7 @@
 //!   engine/
 //!     bin/              what `kitwright engine install` has installed
 //!     engine.json       which programs to start, and how to know them again
+//!     tmp/              mount points of the running daemon
 //!     root/             the daemon's own state: snapshots, caches, cache mounts
 //!     buildkitd.toml    its configuration, written at each start
 //!     buildkitd.log     its log since the last start

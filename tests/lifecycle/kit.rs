@@ -16,6 +16,9 @@ use crate::support::{base, registry, tool};
 /// Longer than anything here takes; a test that waits this long is stuck.
 const STUCK: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
+/// What the private engine consists of: others may name its folder too, `du` for one.
+const PROGRAMS: &[&str] = &["supervise-engine", "buildkitd", "rootlesskit", "runc"];
+
 /// A state folder, and a registry with a base image to build from.
 pub struct Kit {
     pub state: tempfile::TempDir,
@@ -84,7 +87,9 @@ impl Kit {
 
     /// The processes whose command line names this state folder, by their ids.
     pub fn processes(&self) -> BTreeMap<u32, String> {
-        processes(&self.state.path().display().to_string())
+        let mut found = processes(&self.state.path().display().to_string());
+        found.retain(|_, line| PROGRAMS.iter().any(|program| line.contains(program)));
+        found
     }
 
     /// Waits until none of these processes is left.

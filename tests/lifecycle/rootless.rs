@@ -14,7 +14,7 @@ struct User {
     home: PathBuf,
     /// Programs that this user may run; the build's own folder may be closed to it.
     programs: tempfile::TempDir,
-    registry: Registry,
+    _registry: Registry,
     base: String,
 }
 
@@ -43,7 +43,7 @@ impl User {
             Command::new(useradd).args(["--create-home", "--shell", "/bin/sh", &name]).output();
         success(&made.expect("useradd runs"));
         let home = PathBuf::from("/home").join(&name);
-        Some(Self { name, home, programs, registry, base })
+        Some(Self { name, home, programs, _registry: registry, base })
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -110,12 +110,16 @@ impl Engine {
     }
 }
 
-/// Root runs the daemon itself; anybody else needs a user namespace around it.
+/// Root runs the daemon itself, with its own mounts: those of a step that was running at the end
+/// go with the daemon. Anybody else needs a user namespace around it.
 fn as_this_user(buildkitd: PathBuf, mut args: Vec<OsString>) -> Option<(PathBuf, Vec<OsString>)> {
-    if rustix::process::geteuid().is_root() {
-        return Some((buildkitd, args));
-    }
-    let [rootlesskit, _] = tool::need(["rootlesskit", "newuidmap"])?;
-    args.splice(0..0, [OsString::from("--net=host"), buildkitd.into_os_string()]);
-    Some((rootlesskit, args))
+    let (program, flags) = if rustix::process::geteuid().is_root() {
+        let Some(unshare) = tool::find("unshare") else { return Some((buildkitd, args)) };
+        (unshare, ["--mount", "--propagation=slave"])
+    } else {
+        let [rootlesskit, _] = tool::need(["rootlesskit", "newuidmap"])?;
+        (rootlesskit, ["--net=host", "--pidns"])
+    };
+    args.splice(0..0, flags.map(OsString::from).into_iter().chain([buildkitd.into_os_string()]));
+    Some((program, args))
 }
