@@ -15,8 +15,7 @@ pub(super) enum Greed {
 
 /// Removes what `pattern` matches at the start of `value`.
 pub(super) fn trim_prefix(pattern: &str, value: &str, greed: Greed) -> Result<String, Reason> {
-    let regex = compile(pattern, greed, true).map_err(|reason| invalid(pattern, reason))?;
-    let end = regex.find(value).map_or(0, |found| found.end());
+    let end = prefix(pattern, value, greed).map_err(|reason| invalid(pattern, reason))?;
     Ok(value[end..].to_owned())
 }
 
@@ -28,6 +27,45 @@ pub(super) fn trim_suffix(pattern: &str, value: &str, greed: Greed) -> Result<St
     Ok(reverse(&trimmed))
 }
 
+/// How many steps [`glob`] may take before a regular expression is quicker.
+const MAX_STEPS: usize = 1 << 16;
+
+/// Returns where what `pattern` matches at the start of `value` ends; 0 when it matches nothing.
+fn prefix(pattern: &str, value: &str, greed: Greed) -> Result<usize, String> {
+    let tokens = tokens(pattern)?;
+    // Regular expressions treat line ends differently, and are slow to make.
+    let lines = pattern.contains('\n') || value.contains('\n');
+    if lines || tokens.len().saturating_mul(value.len()) > MAX_STEPS {
+        let regex = compile(&tokens, greed, true)?;
+        return Ok(regex.find(value).map_or(0, |found| found.end()));
+    }
+    Ok(glob(&tokens, value, greed))
+}
+
+/// Follows all matches of `tokens` through `value` at once; returns the end of the one to take.
+fn glob(tokens: &[Token], value: &str, greed: Greed) -> usize {
+    let mut ends = vec![0];
+    for token in tokens {
+        let step = |at: &usize| {
+            let c = value[*at..].chars().next()?;
+            (*token == Token::Any || *token == Token::Char(c)).then(|| at + c.len_utf8())
+        };
+        ends = match (token, ends.first()) {
+            (_, None) => return 0,
+            (Token::Star, Some(&first)) => {
+                let rest = value[first..].char_indices().map(|(at, _)| first + at);
+                rest.chain([value.len()]).collect()
+            }
+            _ => ends.iter().filter_map(step).collect(),
+        };
+    }
+    let end = match greed {
+        Greed::Shortest => ends.first(),
+        Greed::Longest => ends.last(),
+    };
+    end.copied().unwrap_or_default()
+}
+
 /// Replaces the first match of `pattern` in `value`, or all of them.
 pub(super) fn replace(
     pattern: &str,
@@ -35,8 +73,15 @@ pub(super) fn replace(
     replacement: &str,
     all: bool,
 ) -> Result<String, Reason> {
+    let tokens = tokens(pattern).map_err(|reason| invalid(pattern, reason))?;
+    if let Some(text) = literal(&tokens)
+        && !replacement.contains('$')
+    {
+        let result = value.replacen(&text, replacement, if all { usize::MAX } else { 1 });
+        return if result.len() > MAX_EXPANDED { Err(Reason::TooLong) } else { Ok(result) };
+    }
     let regex =
-        compile(pattern, Greed::Longest, false).map_err(|reason| invalid(pattern, reason))?;
+        compile(&tokens, Greed::Longest, false).map_err(|reason| invalid(pattern, reason))?;
     let mut result = String::with_capacity(value.len());
     let mut last = 0;
     for found in regex.find_iter(value) {
@@ -109,25 +154,57 @@ fn invalid(pattern: &str, reason: String) -> Reason {
     Reason::InvalidPattern { pattern: pattern.to_owned(), reason }
 }
 
-fn compile(pattern: &str, greed: Greed, anchored: bool) -> Result<Regex, String> {
-    let mut expression = String::with_capacity(pattern.len() + 4);
-    if anchored {
-        expression.push('^');
-    }
+/// A piece of a pattern.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Token {
+    /// This character.
+    Char(char),
+    /// `?`.
+    Any,
+    /// `*`.
+    Star,
+}
+
+fn tokens(pattern: &str) -> Result<Vec<Token>, String> {
+    let mut tokens = Vec::with_capacity(pattern.len());
     let mut rest = pattern.strip_prefix('\u{feff}').unwrap_or(pattern).chars();
     while let Some(c) = rest.next() {
-        match c {
-            '*' if greed == Greed::Longest => expression.push_str(".*"),
-            '*' => expression.push_str(".*?"),
-            '?' => expression.push('.'),
+        tokens.push(match c {
+            '*' => Token::Star,
+            '?' => Token::Any,
             // `}` and `/` are escaped for the substitution's sake: the pattern means them alone.
-            '\\' if matches!(rest.clone().next(), Some('}' | '/')) => {}
+            '\\' if matches!(rest.clone().next(), Some('}' | '/')) => continue,
             '\\' => match rest.next() {
-                Some(escaped @ ('*' | '?' | '\\')) => expression.extend(['\\', escaped]),
+                Some(escaped @ ('*' | '?' | '\\')) => Token::Char(escaped),
                 Some(other) => return Err(format!("invalid escape `\\{other}`")),
                 None => return Err("nothing behind the escape".to_owned()),
             },
-            _ => expression.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+            _ => Token::Char(c),
+        });
+    }
+    Ok(tokens)
+}
+
+/// Returns the one text that the tokens match; nothing for wildcards and for no text.
+fn literal(tokens: &[Token]) -> Option<String> {
+    let chars = tokens.iter().map(|token| match token {
+        Token::Char(c) => Some(*c),
+        _ => None,
+    });
+    chars.collect::<Option<String>>().filter(|text| !text.is_empty())
+}
+
+fn compile(tokens: &[Token], greed: Greed, anchored: bool) -> Result<Regex, String> {
+    let mut expression = String::with_capacity(tokens.len() + 4);
+    if anchored {
+        expression.push('^');
+    }
+    for token in tokens {
+        match token {
+            Token::Star if greed == Greed::Longest => expression.push_str(".*"),
+            Token::Star => expression.push_str(".*?"),
+            Token::Any => expression.push('.'),
+            Token::Char(c) => expression.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
         }
     }
     Regex::new(&expression).map_err(|_| "it is too long".to_owned())
