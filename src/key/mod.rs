@@ -1,7 +1,117 @@
 //! Content keys: what an image is made from, and finding an image that was made from it.
 //!
-//! [`graph`] turns a compiled definition into text that is the same on every machine, with the reads
-//! of local files taken out and listed; [`files`] digests exactly the files those reads select;
-//! [`compute`] puts both together with the options that shape the image.
+//! [`graph`] turns a compiled definition into digests that are the same on every machine, with the
+//! reads of local files taken out and listed; [`files`] digests exactly the files those reads select;
+//! [`ContentKey`] puts both together with the options that shape the image. `docs/content-key.md`
+//! describes the computation for others.
 
+pub mod files;
 pub mod graph;
+pub mod memory;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::oci::digest::Digest;
+use crate::plan::dockerfile::Compiled;
+use files::{Directory, FilesError};
+use graph::{GraphError, Read};
+use memory::Memory;
+
+/// Version of the computation: keys of different versions never agree.
+pub const VERSION: u32 = 1;
+
+/// What an image is made from, and the digest of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentKey {
+    /// What the key is the digest of: lines of text.
+    pub description: String,
+    /// The key.
+    pub digest: Digest,
+}
+
+/// Input of which no key can be computed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum KeyError {
+    /// The graph depends on something that is not fixed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Graph(#[from] GraphError),
+    /// A file cannot be digested.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Files(#[from] FilesError),
+}
+
+impl crate::fault::Classified for KeyError {
+    fn fault(&self) -> crate::fault::Fault {
+        match self {
+            Self::Graph(error) => error.fault(),
+            Self::Files(error) => error.fault(),
+        }
+    }
+}
+
+impl ContentKey {
+    /// Computes the key of a compiled Dockerfile.
+    ///
+    /// `options` are settings beside the graph that shape the image, such as its compression.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] when the result depends on something that is not fixed, or cannot be read.
+    pub fn compute(
+        compiled: &Compiled,
+        directories: &BTreeMap<String, Directory>,
+        options: &BTreeMap<String, String>,
+        memory: &mut Memory,
+    ) -> Result<Self, KeyError> {
+        let mut text = format!("kitwright content key {VERSION}\n");
+        for (name, value) in options {
+            line(&mut text, &["option", name, value]);
+        }
+        let mut digests: BTreeMap<Read, Digest> = BTreeMap::new();
+        for platform in &compiled.platforms {
+            line(&mut text, &["platform", &platform.platform.to_string()]);
+            let graph = graph::stabilise(&platform.definition)?;
+            for op in &graph.ops {
+                line(&mut text, &["op", &op.to_string()]);
+            }
+            for (read, users) in &graph.reads {
+                let known = digests.get(read).copied();
+                let digest = match known {
+                    Some(digest) => digest,
+                    None => files::digest_all(directories, [read], memory)?[0].1,
+                };
+                digests.insert(read.clone(), digest);
+                let users: Vec<String> = users.iter().map(ToString::to_string).collect();
+                let fields =
+                    ["files", &read.source, &read.path, &users.join(","), &digest.to_string()];
+                line(&mut text, &fields);
+            }
+            line(&mut text, &["config", &Digest::of(&platform.config_json()).to_string()]);
+        }
+        let digest = Digest::of(text.as_bytes());
+        Ok(Self { description: text, digest })
+    }
+
+    /// The tag under which an image with this key is found.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        format!("key-{}", self.digest.hex())
+    }
+}
+
+/// Adds a line of fields, each a JSON string, so that no value can look like two.
+fn line(text: &mut String, fields: &[&str]) {
+    for (at, field) in fields.iter().enumerate() {
+        let gap = if at == 0 { "" } else { " " };
+        if at == 0 {
+            text.push_str(field);
+        } else {
+            // A String takes everything.
+            let _ = write!(text, "{gap}{}", serde_json::Value::from(*field));
+        }
+    }
+    text.push('\n');
+}

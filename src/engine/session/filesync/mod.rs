@@ -18,6 +18,7 @@ use super::{Scope, SessionError};
 mod buffers;
 mod content;
 mod follow;
+pub mod listing;
 pub(crate) mod packet;
 mod paths;
 mod requests;

@@ -181,6 +181,7 @@ mod tests {
                 modified: -1,
                 device_major: 8,
                 device_minor: 300,
+                ..Stat::default()
             },
             xattrs: &[(b"user.x".to_vec(), vec![0; 200]), (b"user.y".to_vec(), Vec::new())],
         };

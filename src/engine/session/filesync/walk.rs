@@ -53,6 +53,10 @@ pub(super) struct Stat {
     pub(super) modified: i64,
     pub(super) device_major: u32,
     pub(super) device_minor: u32,
+    /// Number of the file on its device. Does not travel.
+    pub(super) inode: u64,
+    /// When content or metadata last changed, in nanoseconds since 1970. Does not travel.
+    pub(super) changed: i64,
 }
 
 impl Stat {
@@ -324,6 +328,10 @@ fn open_directory(
     rustix::fs::openat(directory, name, flags | more, Mode::empty())
 }
 
+fn nanoseconds(seconds: i64, rest: impl TryInto<i64>) -> i64 {
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(rest.try_into().unwrap_or(0))
+}
+
 /// The metadata of a file, and what identifies it if it has more names than one.
 fn stat(directory: &OwnedFd, name: &CStr) -> Result<(Stat, Option<(u64, u64)>), Errno> {
     let found = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -350,10 +358,9 @@ fn stat(directory: &OwnedFd, name: &CStr) -> Result<(Stat, Option<(u64, u64)>), 
     let mut stat = Stat {
         mode,
         size: if is_directory { 0 } else { u64::try_from(found.st_size).unwrap_or(0) },
-        modified: found
-            .st_mtime
-            .wrapping_mul(1_000_000_000)
-            .wrapping_add(i64::try_from(found.st_mtime_nsec).unwrap_or(0)),
+        modified: nanoseconds(found.st_mtime, found.st_mtime_nsec),
+        inode: found.st_ino,
+        changed: nanoseconds(found.st_ctime, found.st_ctime_nsec),
         ..Stat::default()
     };
     if mode & go_mode::DEVICE != 0 {
