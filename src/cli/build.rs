@@ -1,13 +1,16 @@
 //! `kitwright build`: compiles a Dockerfile, has an engine solve it, and puts the result where it
 //! belongs.
 mod load;
+mod native;
 mod outputs;
 mod request;
 mod result;
+mod reuse;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -23,9 +26,10 @@ use super::source::Source;
 use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{SolveRequest, SolveResult, solve};
-use crate::plan::dockerfile::Compiled;
+use crate::plan::dockerfile::{CompileOptions, Compiled};
 use outputs::Exports;
 use request::Request;
+use reuse::Reuse;
 
 /// Build an image from a Dockerfile
 #[derive(Debug, Args)]
@@ -49,6 +53,15 @@ pub(super) struct Build {
     /// What compiles the Dockerfile: `native`, the engine's `dockerfile.v0`, or a frontend image
     #[arg(long, value_name = "FRONTEND", default_value = "native")]
     frontend: String,
+    /// Look for an image with the same content key before building, and push its key after
+    #[arg(long, env = "KITWRIGHT_REUSE", overrides_with = "no_reuse")]
+    reuse: bool,
+    /// Build in any case
+    #[arg(long, overrides_with = "reuse")]
+    no_reuse: bool,
+    /// Build anew what is older than this and could have changed on the network, e.g. `12h`, `7d`
+    #[arg(long, value_name = "AGE", default_value = "7d", value_parser = reuse::parse_duration)]
+    reuse_max_age: Duration,
     /// Write when each step ran to this file: JSON, or a chart for `.svg` and `.html`
     #[arg(long, value_name = "FILE")]
     timeline: Option<PathBuf>,
@@ -72,8 +85,11 @@ impl Build {
 
     async fn build(self, request: Request, source: Source) -> Result<(), Failure> {
         let cancel = runtime::interruption();
-        // The engine boots while the Dockerfile is compiled.
-        let starting = builder::start(&self.engine, &self.source.registry_mirror)?;
+        // The engine boots while the Dockerfile is compiled, unless it may not be needed at all.
+        let starting = match self.reuses() {
+            true => None,
+            false => Some(self.start_engine()?),
+        };
         let display = Display::start(&self.progress, self.title());
         let job = Job { args: &self, request, source, display: &display, cancel };
         let outcome = job.run(starting).await;
@@ -82,6 +98,14 @@ impl Build {
             result::write(path, &shown.timeline.render(path))?;
         }
         self.report(&outcome?)
+    }
+
+    const fn reuses(&self) -> bool {
+        self.reuse && !self.no_reuse
+    }
+
+    fn start_engine(&self) -> Result<Starting, Failure> {
+        builder::start(&self.engine, &self.source.registry_mirror)
     }
 
     /// What the live view calls the build.
@@ -120,31 +144,93 @@ struct Built {
     result: SolveResult,
 }
 
-/// The exporter attribute in which a solve without frontend carries the image's config.
-const IMAGE_CONFIG: &str = "containerimage.config";
-
 /// What the engine is to solve.
 enum Plan {
-    /// Our own definitions.
-    Native(Box<Compiled>),
+    /// Our own definitions, and what they were compiled with.
+    Native(Box<Compiled>, Box<CompileOptions>),
     /// A frontend that the engine runs, by its name.
     Frontend(String, BTreeMap<String, String>),
 }
 
+/// What came of looking for a finished image.
+enum Found {
+    /// It is there and bears the build's tags now.
+    Image(SolveResult),
+    /// It is not; what is built gets the key.
+    Nothing(Box<Reuse>),
+}
+
 impl Job<'_> {
-    async fn run(self, starting: Starting) -> Result<Built, Failure> {
+    async fn run(self, starting: Option<Starting>) -> Result<Built, Failure> {
         let session = SessionBuilder::new();
         let plan = match self.interruptible(self.plan(session.session_id())).await {
             Ok(plan) => plan,
             Err(failure) => {
-                starting.abandon();
+                if let Some(starting) = starting {
+                    starting.abandon();
+                }
                 return Err(failure);
             }
+        };
+        let reuse = match starting {
+            Some(_) => None,
+            None => self.interruptible(self.look_for(&plan)).await?,
+        };
+        let reuse = match reuse {
+            Some(Found::Image(result)) => {
+                return Ok(Built { solve_ref: session.session_id().to_owned(), result });
+            }
+            Some(Found::Nothing(reuse)) => Some(reuse),
+            None => None,
+        };
+        let starting = match starting {
+            Some(starting) => starting,
+            None => self.args.start_engine()?,
         };
         let mut builder = self.interruptible(starting.ready()).await?;
         let built = self.solve(plan, session, &mut builder).await;
         builder.release().await;
+        if let (Ok(built), Some(reuse)) = (&built, &reuse) {
+            reuse.keep(&built.result.exporter_response).await?;
+        }
         built
+    }
+
+    /// Looks for a finished image with the plan's content key.
+    async fn look_for(&self, plan: &Plan) -> Result<Option<Found>, Failure> {
+        let Plan::Native(compiled, options) = plan else {
+            self.display
+                .note("nothing to reuse: only kitwright's own compiler knows the key")
+                .await;
+            return Ok(None);
+        };
+        let client = compilation::registry(&self.args.source.registry_mirror)?;
+        let reuse = match Reuse::new(client, &self.request, &self.source, compiled, options)? {
+            Ok(reuse) => reuse,
+            Err(unfixed) => {
+                self.display.note(format!("nothing to reuse: {unfixed}")).await;
+                return Ok(None);
+            }
+        };
+        let tag = reuse.key.tag();
+        let Some(hit) = reuse.find().await? else {
+            self.display.note(format!("no image `{tag}` yet: building")).await;
+            return Ok(Some(Found::Nothing(Box::new(reuse))));
+        };
+        let age = hit.created.map(reuse::age);
+        let spoken = age.map_or_else(
+            || "at an unknown time".into(),
+            |age| format!("{} ago", reuse::spoken(age)),
+        );
+        if reuse::reaches_network(compiled) && hit.is_stale(self.args.reuse_max_age) {
+            let line = format!("image `{tag}` was built {spoken}: too old, building");
+            self.display.note(line).await;
+            return Ok(Some(Found::Nothing(Box::new(reuse))));
+        }
+        let exporter_response = reuse.take(&hit).await?;
+        let digest = hit.digest();
+        self.display.note(format!("reused `{tag}`, built {spoken}: {digest}")).await;
+        Ok(Some(Found::Image(SolveResult { exporter_response })))
     }
 
     /// Does `work` until the user interrupts it.
@@ -184,7 +270,7 @@ impl Job<'_> {
         let arguments = &self.args.source;
         let mut images = locking::images(arguments, &self.source, arguments.locked)?;
         let compiled = compilation::compile_source(&dockerfile, &options, &mut images).await?;
-        Ok(Plan::Native(Box::new(compiled)))
+        Ok(Plan::Native(Box::new(compiled), Box::new(options)))
     }
 
     /// The session's services: contexts, layouts, secrets, agents, credentials.
@@ -210,39 +296,36 @@ impl Job<'_> {
         // Kept until the build has ended.
         let dockerfile = match plan {
             Plan::Frontend(..) => self.source.dockerfile_directory()?,
-            Plan::Native(_) => None,
+            Plan::Native(..) => None,
         };
         if let Some(directory) = &dockerfile {
             session = session.directory("dockerfile", directory.path());
         }
-        let Exports { mut exports, loads } = Exports::prepare(&self.request)?;
-        let mut request = match plan {
-            Plan::Frontend(name, options) => SolveRequest::frontend(name, options),
-            Plan::Native(compiled) => {
-                let platform = &compiled.platforms[0];
-                for export in &mut exports {
-                    if let Some(epoch) = platform.epoch {
-                        let key = "source-date-epoch".to_owned();
-                        export.attributes.entry(key).or_insert_with(|| epoch.to_string());
-                    }
-                    export.attributes.insert(
-                        IMAGE_CONFIG.into(),
-                        String::from_utf8_lossy(&platform.config_json()).into_owned(),
-                    );
-                }
-                let mut request = SolveRequest::definition(platform.definition.to_pb());
-                request.frontend_options.clone_from(&self.request.attestations);
-                request
-            }
+        let Exports { exports, loads } = Exports::prepare(&self.request)?;
+        let mut request = match &plan {
+            Plan::Frontend(name, options) => SolveRequest::frontend(name, options.clone()),
+            Plan::Native(compiled, _) => native::request(compiled, &self.request.attestations),
         };
         request.exports = exports;
+        if let Plan::Native(compiled, _) = &plan {
+            native::describe(compiled, &mut request.exports);
+        }
         request.cache_imports.clone_from(&self.request.cache_from);
         request.cache_exports.clone_from(&self.request.cache_to);
         request.entitlements.clone_from(&self.request.entitlements);
         let solve_ref = request.solve_ref.clone();
         let client = builder.client.clone();
+        let events = self.display.events();
+        let solving = async {
+            match &plan {
+                Plan::Native(compiled, _) if native::needs_gateway(compiled) => {
+                    native::build(&client, request, session, events, &self.cancel, compiled).await
+                }
+                _ => solve(&client, request, session, events, &self.cancel).await,
+            }
+        };
         let result = tokio::select! {
-            result = solve(&client, request, session, self.display.events(), &self.cancel) => result,
+            result = solving => result,
             error = builder.lost() => return Err(error.into()),
         };
         // A private engine's supervisor knows better why the connection broke.

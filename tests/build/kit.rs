@@ -29,6 +29,11 @@ impl Project {
         Some(project)
     }
 
+    /// Where the shared engine listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

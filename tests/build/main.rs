@@ -5,5 +5,6 @@ mod support;
 mod kit;
 mod outputs;
 mod refusals;
+mod reuse;
 mod run;
 mod steps;

@@ -1,0 +1,99 @@
+//! Solves what kitwright has compiled itself: one definition in one call, several through the gateway.
+use std::collections::BTreeMap;
+
+use buildkit_rs_proto::pb;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::client::Client;
+use crate::engine::failure::SolveError;
+use crate::engine::gateway::{self, ClientResult, PlatformResult, SolveRef};
+use crate::engine::session::SessionBuilder;
+use crate::engine::solve::{Export, SolveRequest, SolveResult};
+use crate::engine::status::StatusEvent;
+use crate::plan::dockerfile::Compiled;
+
+/// The exporter attribute in which a solve without frontend carries the image's config.
+const IMAGE_CONFIG: &str = "containerimage.config";
+/// The same for the config of the image it is based on, whose layers keep their times.
+const BASE_CONFIG: &str = "containerimage.base.config";
+/// The exporter attribute for the time of everything in the image.
+const EPOCH: &str = "source-date-epoch";
+
+/// Whether the result is more than one file system, or none, which one call cannot say.
+pub(super) fn needs_gateway(compiled: &Compiled) -> bool {
+    compiled.multi_platform
+        || compiled.platforms.len() != 1
+        || compiled.platforms[0].definition.is_empty()
+}
+
+/// The request for a compiled Dockerfile; `attestations` are frontend options.
+pub(super) fn request(
+    compiled: &Compiled,
+    attestations: &BTreeMap<String, String>,
+) -> SolveRequest {
+    let definition = match &compiled.platforms[..] {
+        [only] if !needs_gateway(compiled) => only.definition.to_pb(),
+        _ => pb::Definition::default(),
+    };
+    let mut request = SolveRequest::definition(definition);
+    request.frontend_options.clone_from(attestations);
+    request
+}
+
+/// Tells the exporters what the frontend would have told them.
+pub(super) fn describe(compiled: &Compiled, exports: &mut [Export]) {
+    let Some(platform) = compiled.platforms.first() else { return };
+    for export in exports {
+        if let Some(epoch) = platform.epoch {
+            export.attributes.entry(EPOCH.into()).or_insert_with(|| epoch.to_string());
+        }
+        if !needs_gateway(compiled) {
+            let config = String::from_utf8_lossy(&platform.config_json()).into_owned();
+            export.attributes.insert(IMAGE_CONFIG.into(), config);
+            if let Some(base) = &platform.base_config {
+                let base = String::from_utf8_lossy(&base.to_json()).into_owned();
+                export.attributes.insert(BASE_CONFIG.into(), base);
+            }
+        }
+    }
+}
+
+/// Builds all platforms in one build and returns them as one result.
+pub(super) async fn build(
+    client: &Client,
+    request: SolveRequest,
+    session: SessionBuilder,
+    events: mpsc::Sender<StatusEvent>,
+    cancel: &CancellationToken,
+    compiled: &Compiled,
+) -> Result<SolveResult, SolveError> {
+    let imports = request.cache_imports.clone();
+    gateway::build(client, request, session, events, cancel, async |bridge| {
+        let mut platforms = Vec::new();
+        for platform in &compiled.platforms {
+            let solved = if platform.definition.is_empty() {
+                SolveRef { id: String::new(), definition: None }
+            } else {
+                bridge.solve(platform.definition.to_pb(), &imports, false).await?
+            };
+            platforms.push(PlatformResult {
+                platform: pb::Platform::from(&platform.platform),
+                solved,
+                config: platform.config_json().into(),
+            });
+        }
+        let mut result = ClientResult::image(platforms);
+        for platform in &compiled.platforms {
+            if let Some(base) = &platform.base_config {
+                let key = match compiled.platforms.len() {
+                    1 => BASE_CONFIG.to_owned(),
+                    _ => format!("{BASE_CONFIG}/{}", platform.platform),
+                };
+                result = result.with_metadata(key, base.to_json());
+            }
+        }
+        Ok(result)
+    })
+    .await
+}
