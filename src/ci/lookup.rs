@@ -44,12 +44,7 @@ pub enum Presence {
     /// There is none under the tag.
     Absent,
     /// What is under the tag was built from another commit, or does not say from which.
-    Other {
-        /// Its digest.
-        digest: Digest,
-        /// The commit that its label names.
-        revision: Option<String>,
-    },
+    Other(Option<String>),
 }
 
 /// The tag of a content key: `key-` and the hash in hexadecimal digits.
@@ -87,7 +82,7 @@ pub async fn presence(client: &Client, expected: &Expected) -> Result<Presence, 
         Some(found) if found.revision.as_deref() == Some(&expected.revision) => {
             Presence::Here(found.digest)
         }
-        Some(Found { digest, revision, .. }) => Presence::Other { digest, revision },
+        Some(found) => Presence::Other(found.revision),
     })
 }
 

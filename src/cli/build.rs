@@ -1,5 +1,6 @@
 //! `kitwright build`: compiles a Dockerfile, has an engine solve it, and puts the result where it
 //! belongs.
+mod check;
 mod load;
 mod native;
 mod outputs;
@@ -62,6 +63,9 @@ pub(super) struct Build {
     /// Build anew what is older than this and could have changed on the network, e.g. `12h`, `7d`
     #[arg(long, value_name = "AGE", default_value = "7d", value_parser = reuse::parse_duration)]
     reuse_max_age: Duration,
+    /// Check the Dockerfile and build nothing
+    #[arg(long)]
+    check: bool,
     /// Write when each step ran to this file: JSON, or a chart for `.svg` and `.html`
     #[arg(long, value_name = "FILE")]
     timeline: Option<PathBuf>,
@@ -80,6 +84,9 @@ impl Build {
     pub(super) fn run(self) -> Result<(), Failure> {
         let request = Request::new(&self)?;
         let source = Source::read(&self.source)?;
+        if self.check {
+            return runtime::block_on(self.check(&source));
+        }
         runtime::block_on(self.build(request, source))
     }
 
@@ -270,6 +277,9 @@ impl Job<'_> {
         let arguments = &self.args.source;
         let mut images = locking::images(arguments, &self.source, arguments.locked)?;
         let compiled = compilation::compile_source(&dockerfile, &options, &mut images).await?;
+        for line in check::summary(&compiled.warnings) {
+            self.display.note(line).await;
+        }
         Ok(Plan::Native(Box::new(compiled), Box::new(options)))
     }
 

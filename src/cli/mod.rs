@@ -8,7 +8,6 @@ use clap::{Parser, Subcommand};
 pub mod report;
 
 mod args;
-mod bench;
 mod build;
 mod builder;
 mod ci;
@@ -20,6 +19,7 @@ mod doctor;
 mod engine;
 mod image;
 mod images;
+mod keys;
 mod lock;
 mod locking;
 mod plan;
@@ -48,7 +48,6 @@ enum Command {
     Run(run::Run),
     Image(image::Image),
     Ci(ci::Ci),
-    Bench(bench::Bench),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
@@ -76,7 +75,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Run(command) => command.run(),
         Command::Image(command) => command.run(),
         Command::Ci(command) => command.run(),
-        Command::Bench(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Completions(command) => command.run(),
     }

@@ -52,3 +52,16 @@ fn usage_errors_name_the_flag() {
     project.build(&["--push"]).fails(2, &["no name to push to"]);
     project.build(&["--no-such-flag"]).fails(2, &["--no-such-flag"]);
 }
+
+#[test]
+fn a_check_builds_nothing_and_says_what_is_doubtful() {
+    let Some(project) = Project::new("FROM busybox AS Base\nWORKDIR relative\n") else { return };
+    let nowhere = ["--check", "--builder", "unix:///no/such/engine.sock"];
+    let ended = project.build(&nowhere);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    for part in ["StageNameCasing", "WorkdirRelativePath", "Dockerfile:2", "2 warnings"] {
+        assert!(ended.stdout.contains(part), "no {part} in:\n{}", ended.stdout);
+    }
+    project.write("Dockerfile", "FROM busybox AS base\nWORKDIR /absolute\n");
+    assert!(project.build(&nowhere).ok().stdout.contains("no warnings"));
+}

@@ -90,3 +90,28 @@ fn it_needs_something_to_push() {
     let Some((project, _registry)) = project() else { return };
     project.build(&["--reuse"]).fails(2, &["`--reuse` needs an image that is pushed"]);
 }
+
+#[test]
+fn a_plan_names_the_key_and_what_changed_since_another() {
+    let Some((project, _registry)) = project() else { return };
+    let base = format!("busybox=oci-layout://{}:latest", project.base.layout.display());
+    let plan = |more: &[&str]| {
+        let mut args = vec!["plan", ".", "--build-context", &base];
+        args.extend(more);
+        project.kitwright(&args).ok().stdout
+    };
+    let key = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("content key "));
+        line.expect("a key").to_owned()
+    };
+    let first = plan(&[]);
+    assert!(first.contains("RUN --network=none cat /used"), "{first}");
+    assert_eq!(plan(&["--diff", &key(&first)]), "");
+    project.write("used", "two");
+    let changed = plan(&["--diff", &key(&first)]);
+    let marks: Vec<_> = changed.lines().map(|line| &line[..7]).collect();
+    assert_eq!(marks, ["- files", "+ files"], "{changed}");
+    project
+        .kitwright(&["plan", ".", "--build-context", &base, "--diff", "key-0"])
+        .fails(2, &["key-0"]);
+}

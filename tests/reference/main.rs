@@ -9,7 +9,6 @@ mod cases;
 mod compare;
 mod held_out;
 mod lists;
-mod made_up;
 mod mutate;
 mod oracle;
 mod ours;

@@ -12,20 +12,17 @@ use buildkit_rs_proto::pb;
 use jiff::Timestamp;
 
 use super::request::Request;
+use crate::cli::keys;
 use crate::cli::report::Failure;
 use crate::cli::source::Source;
-use crate::engine::state::StateDir;
 use crate::fault::{Classified, Fault};
-use crate::key::files::Directory;
+use crate::key::ContentKey;
 use crate::key::graph::GraphError;
-use crate::key::memory::Memory;
-use crate::key::{ContentKey, KeyError};
 use crate::oci::digest::Digest;
 use crate::oci::manifest::Manifest;
 use crate::oci::promote::move_tags;
 use crate::oci::reference::ImageReference;
 use crate::oci::registry::{Client, FetchedManifest};
-use crate::plan::dockerfile::options::MainContext;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
 use crate::plan::llb::Vertex;
 
@@ -87,7 +84,7 @@ impl Reuse {
         let names = pushed.and_then(|output| output.attributes.get("name"));
         let names = names.ok_or(ReuseError::NoPush)?;
         let tags: Result<Vec<_>, _> = names.split(',').map(ImageReference::parse).collect();
-        match content_key(request, source, compiled, options)? {
+        match keys::content_key(source, compiled, options, &shaping(request, options))? {
             Ok(key) => Ok(Ok(Self { client, tags: tags?, key })),
             Err(unfixed) => Ok(Err(unfixed)),
         }
@@ -173,44 +170,6 @@ pub(super) fn age(then: Timestamp) -> Duration {
     Timestamp::now().duration_since(then).try_into().unwrap_or_default()
 }
 
-/// Computes the content key of a build; a graph that has none is told apart from an error.
-///
-/// # Errors
-///
-/// Files that cannot be read, or that there is no state folder.
-pub(super) fn content_key(
-    request: &Request,
-    source: &Source,
-    compiled: &Compiled,
-    options: &CompileOptions,
-) -> Result<Result<ContentKey, GraphError>, Failure> {
-    let mut directories = BTreeMap::new();
-    for (name, root) in &source.directories {
-        let exclude = match &options.context {
-            MainContext::Local(main) if main == name => options.dockerignore.clone(),
-            _ => {
-                let named = name.trim_start_matches('_');
-                options.named_dockerignores.get(named).cloned().unwrap_or_default()
-            }
-        };
-        let root = std::path::absolute(root).unwrap_or_else(|_| root.clone());
-        directories.insert(name.clone(), Directory { root, exclude });
-    }
-    let state = StateDir::from_env(|name| std::env::var_os(name))?;
-    let mut memory = Memory::open(state.root().join("files"));
-    let shaping = shaping(request, options);
-    let key = match ContentKey::compute(compiled, &directories, &shaping, &mut memory) {
-        Ok(key) => key,
-        Err(KeyError::Graph(unfixed)) => return Ok(Err(unfixed)),
-        Err(error) => return Err(error.into()),
-    };
-    // Without it the next run only reads the files again.
-    if let Err(error) = memory.save() {
-        eprintln!("note: cannot remember the files' digests: {error}");
-    }
-    Ok(Ok(key))
-}
-
 /// Whether a step may reach the network, so that the same inputs can give another result later.
 pub(super) fn reaches_network(compiled: &Compiled) -> bool {
     let reaches = |vertex: &Vertex| match vertex.op().op {
@@ -230,11 +189,7 @@ fn shaping(request: &Request, options: &CompileOptions) -> BTreeMap<String, Stri
             }
         }
     }
-    for (name, value) in &options.build_args {
-        if name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH" {
-            shaping.insert(format!("build-arg:{name}"), value.clone());
-        }
-    }
+    shaping.extend(keys::build_arguments(options));
     shaping
 }
 

@@ -1,0 +1,70 @@
+//! Content keys of what a command compiles, and the memory of them in the state folder.
+use std::collections::BTreeMap;
+
+use super::report::Failure;
+use super::source::Source;
+use crate::engine::state::StateDir;
+use crate::key::files::Directory;
+use crate::key::graph::GraphError;
+use crate::key::memory::Memory;
+use crate::key::{ContentKey, KeyError};
+use crate::plan::dockerfile::options::MainContext;
+use crate::plan::dockerfile::{CompileOptions, Compiled};
+
+/// Computes the content key of a build; a graph that has none is told apart from an error.
+///
+/// # Errors
+///
+/// Files that cannot be read, or that there is no state folder.
+pub(super) fn content_key(
+    source: &Source,
+    compiled: &Compiled,
+    options: &CompileOptions,
+    shaping: &BTreeMap<String, String>,
+) -> Result<Result<ContentKey, GraphError>, Failure> {
+    let mut directories = BTreeMap::new();
+    for (name, root) in &source.directories {
+        let exclude = match &options.context {
+            MainContext::Local(main) if main == name => options.dockerignore.clone(),
+            _ => {
+                let named = name.trim_start_matches('_');
+                options.named_dockerignores.get(named).cloned().unwrap_or_default()
+            }
+        };
+        let root = std::path::absolute(root).unwrap_or_else(|_| root.clone());
+        directories.insert(name.clone(), Directory { root, exclude });
+    }
+    let state = StateDir::from_env(|name| std::env::var_os(name))?;
+    let mut memory = Memory::open(state.root().join("files"));
+    let key = match ContentKey::compute(compiled, &directories, shaping, &mut memory) {
+        Ok(key) => key,
+        Err(KeyError::Graph(unfixed)) => return Ok(Err(unfixed)),
+        Err(error) => return Err(error.into()),
+    };
+    // Without them the next run reads the files again, and `plan --diff` knows one key less.
+    let kept = memory.save().and_then(|()| keep(&state, &key));
+    if let Err(error) = kept {
+        eprintln!("note: cannot remember what the content key was made of: {error}");
+    }
+    Ok(Ok(key))
+}
+
+fn keep(state: &StateDir, key: &ContentKey) -> std::io::Result<()> {
+    let place = state.root().join("keys").join(key.digest.hex());
+    if place.exists() {
+        return Ok(());
+    }
+    fs_err::create_dir_all(state.root().join("keys"))?;
+    fs_err::write(place, &key.description)
+}
+
+/// Build arguments that shape the image without being in its graph.
+pub(super) fn build_arguments(options: &CompileOptions) -> BTreeMap<String, String> {
+    let shapes = |name: &str| name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH";
+    options
+        .build_args
+        .iter()
+        .filter(|(name, _)| shapes(name))
+        .map(|(name, value)| (format!("build-arg:{name}"), value.clone()))
+        .collect()
+}
