@@ -36,6 +36,7 @@ pub use resolver::{ImageQuery, ImageResolver, KnownImages, ResolveError, Resolve
 use directives::Directives;
 use error::{LocatedParseError, ParseError};
 use instruction::{Dockerfile, GlobalArg, Instruction, InstructionKind, Statement};
+use parser::{Node, Parser};
 use source::{LineRange, Located, Source};
 
 /// Parses the Dockerfile `text`, which messages call `name`.
@@ -62,54 +63,73 @@ pub fn parse_partially(source: Source) -> (Dockerfile, Option<LocatedParseError>
         empty_continuations: Vec::new(),
     };
     let source = dockerfile.source.clone();
-    let error = fill(&mut dockerfile, &source).err();
+    let error = match source.text().is_empty() {
+        true => Some(Located { source, lines: LineRange::default(), error: ParseError::Empty }),
+        false => fill(&mut dockerfile, &source).err(),
+    };
     (dockerfile, error)
 }
 
 fn fill(dockerfile: &mut Dockerfile, source: &Source) -> Result<(), LocatedParseError> {
     let located = |lines, error| Located { source: source.clone(), lines, error };
-    if source.text().is_empty() {
-        return Err(located(LineRange::default(), ParseError::Empty));
-    }
-    let parsed = parser::parse(source)?;
-    dockerfile.escape = parsed.escape;
-    dockerfile.empty_continuations = parsed.empty_continuations;
+    let mut parser = Parser::new(source);
+    let mut refused: Option<LocatedParseError> = None;
+    // BuildKit notices only when it encodes the command: any other error comes before.
     let mut not_utf8 = None;
-    for node in parsed.nodes {
-        let lines = node.lines;
-        let statement = match instruction::read(node) {
-            Err(ParseError::NotUtf8) if dockerfile.stages.is_empty() => {
-                let instruction = "RUN".to_owned();
-                return Err(located(lines, ParseError::NoStage { instruction }));
+    loop {
+        let node = match parser.next() {
+            Ok(Some(node)) => node,
+            Ok(None) => break,
+            Err(error) => {
+                // A line that cannot be split hides everything else, also what is wrong above it.
+                dockerfile.global_args.clear();
+                dockerfile.stages.clear();
+                return Err(error);
             }
-            // BuildKit notices only when it encodes the command: any other error comes before.
-            Err(ParseError::NotUtf8) => {
-                not_utf8.get_or_insert(lines);
-                continue;
-            }
-            statement => statement.map_err(|error| located(lines, error))?,
         };
-        match statement {
-            Statement::Stage(stage) => dockerfile.stages.push(stage),
-            Statement::Instruction(origin, kind) => match (dockerfile.stages.last_mut(), kind) {
-                (Some(stage), kind) => stage.instructions.push(Instruction { origin, kind }),
-                (None, InstructionKind::Arg(arg)) => {
-                    dockerfile.global_args.push(GlobalArg { origin, arg });
-                }
-                (None, kind) => {
-                    let instruction = kind.name().to_owned();
-                    return Err(located(lines, ParseError::NoStage { instruction }));
-                }
-            },
+        if refused.is_some() {
+            continue;
+        }
+        let lines = node.lines;
+        match add(dockerfile, node) {
+            Ok(()) => {}
+            Err(ParseError::NotUtf8) => not_utf8 = not_utf8.or(Some(lines)),
+            Err(error) => refused = Some(located(lines, error)),
         }
     }
-    match not_utf8 {
+    dockerfile.escape = parser.escape();
+    dockerfile.empty_continuations = parser.empty_continuations;
+    match (refused, not_utf8) {
+        (Some(error), _) => Err(error),
         _ if dockerfile.stages.is_empty() => {
             Err(located(LineRange::default(), ParseError::NoStages))
         }
-        Some(lines) => Err(located(lines, ParseError::NotUtf8)),
-        None => Ok(()),
+        (None, Some(lines)) => Err(located(lines, ParseError::NotUtf8)),
+        (None, None) => Ok(()),
     }
+}
+
+/// Reads a node and adds what it means to the end of the file.
+fn add(dockerfile: &mut Dockerfile, node: Node<'_>) -> Result<(), ParseError> {
+    let statement = match (instruction::read(node), dockerfile.stages.is_empty()) {
+        (Err(ParseError::NotUtf8), true) => {
+            return Err(ParseError::NoStage { instruction: "RUN".to_owned() });
+        }
+        (statement, _) => statement?,
+    };
+    match (statement, dockerfile.stages.last_mut()) {
+        (Statement::Stage(stage), _) => dockerfile.stages.push(stage),
+        (Statement::Instruction(origin, kind), Some(stage)) => {
+            stage.instructions.push(Instruction { origin, kind });
+        }
+        (Statement::Instruction(origin, InstructionKind::Arg(arg)), None) => {
+            dockerfile.global_args.push(GlobalArg { origin, arg });
+        }
+        (Statement::Instruction(_, kind), None) => {
+            return Err(ParseError::NoStage { instruction: kind.name().to_owned() });
+        }
+    }
+    Ok(())
 }
 
 /// Parses an `ONBUILD` trigger of a base image's config, as the instruction at `lines`, those of
@@ -120,8 +140,9 @@ fn fill(dockerfile: &mut Dockerfile, source: &Source) -> Result<(), LocatedParse
 /// [`ParseError`] for what is no single instruction.
 pub fn parse_trigger(trigger: &str, lines: LineRange) -> Result<Instruction, ParseError> {
     let source = Source::new("ONBUILD", trigger.as_bytes());
-    let mut nodes = parser::parse(&source).map_err(|located| located.error)?.nodes;
-    let (Some(mut node), true) = (nodes.pop(), nodes.is_empty()) else {
+    let mut parser = Parser::new(&source);
+    let mut next = || parser.next().map_err(|located| located.error);
+    let (Some(mut node), None) = (next()?, next()?) else {
         return Err(ParseError::TriggerNotSingle { trigger: trigger.to_owned() });
     };
     node.lines = lines;

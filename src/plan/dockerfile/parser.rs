@@ -99,49 +99,51 @@ impl Command {
     }
 }
 
-/// All nodes of a file.
-#[derive(Debug)]
-pub(crate) struct Nodes<'s> {
-    /// In order; never empty.
-    pub nodes: Vec<Node<'s>>,
-    /// The escape token.
-    pub escape: char,
-    /// Instructions with an empty line inside a continuation, by the line where each ends.
-    pub empty_continuations: Vec<LineRange>,
-}
-
-/// Reads the nodes of `source`.
-///
-/// # Errors
-///
-/// [`ParseError`] for the first line that cannot be split, and for a file without instructions.
-pub(crate) fn parse(source: &Source) -> Result<Nodes<'_>, LocatedParseError> {
-    let mut parser = Parser {
-        lines: Lines::new(source.text()),
-        directives: Reader::default(),
-        escape: b'\\',
-        comments: Vec::new(),
-        empty_continuations: Vec::new(),
-    };
-    let located = |(lines, error)| Located { source: source.clone(), lines, error };
-    let nodes = parser.nodes().map_err(located)?;
-    let escape = char::from(parser.escape);
-    Ok(Nodes { nodes, escape, empty_continuations: parser.empty_continuations })
-}
-
-type Failed = (LineRange, ParseError);
-
-struct Parser<'s> {
+/// Reads one node after another.
+pub(crate) struct Parser<'s> {
+    source: &'s Source,
     lines: Lines<'s>,
     directives: Reader,
     escape: u8,
     comments: Vec<String>,
-    empty_continuations: Vec<LineRange>,
+    any: bool,
+    /// Instructions with an empty line inside a continuation, by the line where each ends.
+    pub empty_continuations: Vec<LineRange>,
 }
 
+/// What is wrong, and where.
+type Failed = (LineRange, ParseError);
+
 impl<'s> Parser<'s> {
-    fn nodes(&mut self) -> Result<Vec<Node<'s>>, Failed> {
-        let mut nodes = Vec::new();
+    /// Starts at the top of `source`.
+    pub fn new(source: &'s Source) -> Self {
+        Self {
+            source,
+            lines: Lines::new(source.text()),
+            directives: Reader::default(),
+            escape: b'\\',
+            comments: Vec::new(),
+            any: false,
+            empty_continuations: Vec::new(),
+        }
+    }
+
+    /// Returns the escape token, as far as it is known.
+    pub const fn escape(&self) -> char {
+        self.escape as char
+    }
+
+    /// Reads the next node; `None` at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`] for a line that cannot be split, and for a file without instructions.
+    pub fn next(&mut self) -> Result<Option<Node<'s>>, LocatedParseError> {
+        let source = self.source;
+        self.next_node().map_err(|(lines, error)| Located { source: source.clone(), lines, error })
+    }
+
+    fn next_node(&mut self) -> Result<Option<Node<'s>>, Failed> {
         while let Some(line) = self.lines.next() {
             let start = self.lines.number;
             if is_comment(line) {
@@ -162,16 +164,17 @@ impl<'s> Parser<'s> {
             node.comments = std::mem::take(&mut self.comments);
             self.heredocs(&mut node).map_err(|error| fail(error, self.lines.number))?;
             node.lines = LineRange::new(start, self.lines.number);
-            nodes.push(node);
+            self.any = true;
+            return Ok(Some(node));
         }
         if self.lines.too_long {
             let beyond = LineRange::line(self.lines.number + 1);
             return Err((beyond, ParseError::LineTooLong { max: MAX_LINE }));
         }
-        if nodes.is_empty() {
-            return Err((LineRange::line(self.lines.number), ParseError::NoInstructions));
+        match self.any {
+            true => Ok(None),
+            false => Err((LineRange::line(self.lines.number), ParseError::NoInstructions)),
         }
-        Ok(nodes)
     }
 
     fn add_comment(&mut self, line: &[u8]) {
