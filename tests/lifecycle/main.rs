@@ -2,6 +2,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commands;
 mod death;
 mod install;
 mod kit;
