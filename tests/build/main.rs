@@ -2,6 +2,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod interop;
 mod kit;
 mod outputs;
 mod refusals;
