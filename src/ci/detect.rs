@@ -10,6 +10,7 @@
 //! better one may lie behind the edge of the clone, so no edge may be left on this side of it.
 use std::collections::BTreeSet;
 
+use super::event::is_commit;
 use super::git::{Git, GitError};
 use super::github::Notices;
 
@@ -210,6 +211,23 @@ impl Search<'_> {
     async fn is_shallow(&self) -> Result<bool, GitError> {
         Ok(self.git.text(&["rev-parse", "--is-shallow-repository"]).await? == "true")
     }
+}
+
+/// Whether two commits have the same image files; a commit that cannot be had has others.
+pub async fn same_files(git: &Git, one: &str, other: &str, globs: &[String]) -> bool {
+    if !is_commit(one) || !is_commit(other) {
+        return false;
+    }
+    for commit in [one, other] {
+        if git.has_commit(commit).await.is_ok_and(|here| here) {
+            continue;
+        }
+        let fetch = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1"];
+        if git.run(&[&fetch[..], &["origin", commit]].concat()).await.is_err() {
+            return false;
+        }
+    }
+    changed(git, one, other, globs).await.is_ok_and(|paths| paths.is_empty())
 }
 
 /// The image's files that differ between two commits. A renamed file is two: both names count.

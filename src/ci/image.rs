@@ -9,7 +9,7 @@ use super::lookup::{self, Expected, Presence, key_reference, presence};
 use super::report::Report;
 use super::settings::{Settings, SettingsError};
 use super::tags::{self, Action, Plan, TagError};
-use super::wait::{self, WaitError};
+use super::wait::{self, Sameness, WaitError};
 use crate::fault::{Classified, Fault};
 use crate::oci::digest::Digest;
 use crate::oci::reference::{ImageReference, ReferenceError};
@@ -104,6 +104,19 @@ pub struct Request<'a> {
     pub dry_run: bool,
 }
 
+/// Who is asked.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// What changed.
+    pub git: &'a Git,
+    /// What runs; needed for waiting alone.
+    pub client: Option<&'a Client>,
+    /// What is there.
+    pub registry: &'a registry::Client,
+    /// Who is told meanwhile.
+    pub notices: &'a Notices,
+}
+
 /// How long to wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -165,11 +178,10 @@ pub async fn resolve(
 /// An [`ImageError`] that names what could not be answered.
 pub async fn decide(
     event: &Event,
-    git: &Git,
-    registry: &registry::Client,
+    sources: Sources<'_>,
     request: &Request<'_>,
-    notices: &Notices,
 ) -> Result<Decision, ImageError> {
+    let Sources { git, registry, notices, .. } = sources;
     let repository = request.settings.image_repository(&event.repository)?;
     let mut detection = detection(event, git, request, notices).await?;
     let mut key_digest = None;
@@ -223,12 +235,11 @@ async fn detection(
 pub async fn find(
     event: &Event,
     decision: &Decision,
-    client: Option<&Client>,
-    registry: &registry::Client,
+    sources: Sources<'_>,
     request: &Request<'_>,
     patience: Option<Patience>,
-    notices: &Notices,
 ) -> Result<Report, ImageError> {
+    let Sources { git, client, registry, notices } = sources;
     let Decision { plan, repository, detection, key_digest } = decision;
     let mut report =
         Report::new(event, plan.clone(), repository, detection.as_ref(), request.server_url)?;
@@ -254,7 +265,9 @@ pub async fn find(
                         timeout: patience.timeout,
                         appear: patience.appear,
                     };
-                    let ready = wait::wait(client, registry, &asked, notices).await?;
+                    let globs = request.settings.touch_globs();
+                    let sameness = Sameness { git, globs: &globs };
+                    let ready = wait::wait(client, registry, &asked, sameness, notices).await?;
                     report.run = ready.run;
                     Some(ready.digest)
                 }

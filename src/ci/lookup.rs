@@ -44,7 +44,12 @@ pub enum Presence {
     /// There is none under the tag.
     Absent,
     /// What is under the tag was built from another commit, or does not say from which.
-    Other(Option<String>),
+    Other {
+        /// Its digest.
+        digest: Digest,
+        /// The commit that its label names.
+        revision: Option<String>,
+    },
 }
 
 /// The tag of a content key: `key-` and the hash in hexadecimal digits.
@@ -82,7 +87,7 @@ pub async fn presence(client: &Client, expected: &Expected) -> Result<Presence, 
         Some(found) if found.revision.as_deref() == Some(&expected.revision) => {
             Presence::Here(found.digest)
         }
-        Some(found) => Presence::Other(found.revision),
+        Some(Found { digest, revision, .. }) => Presence::Other { digest, revision },
     })
 }
 

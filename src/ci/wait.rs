@@ -2,11 +2,14 @@
 //!
 //! What counts is the commit, not the pull request: the run of an earlier commit may have ended well
 //! a second ago, and its image is another one. So runs are asked for by head commit and compared
-//! again here, and at the end the registry has to confirm that the image is that commit's.
+//! again here, and at the end the registry has to confirm that the image is that commit's: by its
+//! key or its own tag, or by a label that names it or a commit with the very same image files.
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::detect::same_files;
+use super::git::Git;
 use super::github::{ApiError, Client, Notices, WorkflowRun};
 use super::lookup::{Expected, Presence, presence};
 use crate::fault::{Classified, Fault};
@@ -33,6 +36,18 @@ pub struct Request {
     pub timeout: Duration,
     /// How long until a run must have appeared.
     pub appear: Duration,
+}
+
+/// Tells whether two commits have the same image, by the files that make it.
+///
+/// A commit that changes none of them may be given the image of another one instead of building the
+/// same again; its label then names that other one.
+#[derive(Clone, Copy, Debug)]
+pub struct Sameness<'a> {
+    /// The repository.
+    pub git: &'a Git,
+    /// The globs of the image's files.
+    pub globs: &'a [String],
 }
 
 /// The image is there.
@@ -141,6 +156,7 @@ pub async fn wait(
     client: &Client,
     registry: &registry::Client,
     request: &Request,
+    sameness: Sameness<'_>,
     notices: &Notices,
 ) -> Result<Ready, WaitError> {
     match presence(registry, &request.expected).await {
@@ -167,7 +183,7 @@ pub async fn wait(
                 said = line;
             }
             if run.status.as_deref() == Some("completed") {
-                return finish(registry, request, run).await;
+                return finish(registry, request, sameness, run).await;
             }
         }
         give_up(request, last.as_ref(), start.elapsed())?;
@@ -226,6 +242,7 @@ fn give_up(
 async fn finish(
     registry: &registry::Client,
     request: &Request,
+    sameness: Sameness<'_>,
     run: &WorkflowRun,
 ) -> Result<Ready, WaitError> {
     let expected = &request.expected;
@@ -247,9 +264,14 @@ async fn finish(
         if let Presence::Here(digest) = seen {
             return Ok(Ready { digest, run: Some(url) });
         }
+        if let Presence::Other { digest, revision: Some(revision) } = &seen
+            && same_files(sameness.git, revision, &expected.revision, sameness.globs).await
+        {
+            return Ok(Ready { digest: *digest, run: Some(url) });
+        }
     }
     Err(match seen {
-        Presence::Other(found) => WaitError::Other {
+        Presence::Other { revision: found, .. } => WaitError::Other {
             image,
             found: found.unwrap_or_else(|| "an unnamed commit".to_owned()),
             revision: expected.revision.clone(),

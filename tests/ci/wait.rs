@@ -282,3 +282,32 @@ fn a_key_that_nobody_built_counts_as_touching() {
         (&"regular-pull-request".into(), &digest.into())
     );
 }
+
+/// A commit that changes no image file is given the image of the one before, which its label names.
+#[test]
+fn an_image_of_another_commit_counts_after_the_commits_own_run_if_no_image_file_differs() {
+    let Some(scene) = scene() else { return };
+    let world = crate::repository::World::new();
+    let work = world.origin();
+    let before = work.commit("gen.Dockerfile", "FROM scratch\n");
+    let same = work.commit("README.md", "words\n");
+    let other = work.commit("stages/go/tools.txt", "more\n");
+    work.push("refs/heads/topic");
+    let clone = world.shallow("clone", "refs/heads/topic");
+    let scene = Scene { sha: same, ..scene };
+    let good = |sha: &str| vec![run(9, sha, "pull_request", "completed", Some("success"))];
+    let wait = |scene: &Scene| {
+        let mut step = scene.step();
+        step.dir.clone_from(&clone.dir);
+        step.run(&["wait", "--touched", "true", "--interval", "10ms", "--appear", "30ms"])
+    };
+    let digest = images::push(&scene.registry, "pr-7", Some(&before));
+    assert!(wait(&scene).said().contains("no run of"), "its own run has to end first");
+    scene.runs(good(&scene.sha));
+    assert_eq!(wait(&scene).json()["digest"], digest);
+    let scene = Scene { sha: other, ..scene };
+    scene.runs(good(&scene.sha));
+    let ended = wait(&scene);
+    assert_eq!(ended.code, 3);
+    assert!(ended.said().contains(&format!("is built from `{before}`")), "{}", ended.stderr);
+}

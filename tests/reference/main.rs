@@ -9,6 +9,7 @@ mod cases;
 mod compare;
 mod held_out;
 mod lists;
+mod made_up;
 mod mutate;
 mod oracle;
 mod ours;

@@ -383,10 +383,9 @@ fn ignore_patterns() {
             Err(_) => Value::Null,
         };
         let theirs = theirs["walked"].clone();
-        // Docker's matcher makes a regular expression of a pattern and forgets to escape some of what
-        // means more there than in a pattern.
-        let regex_only = text.contains(['\\', '|', '{', '}', '^', '[']);
-        if ours != theirs && !regex_only {
+        // A bad pattern that takes back is found out only when something is to be taken back.
+        let is_late = ours.is_null() && lines.iter().any(|line| line.starts_with('!'));
+        if ours != theirs && !is_late {
             let differ: Vec<&str> = paths
                 .iter()
                 .enumerate()

@@ -7,7 +7,7 @@ use super::context::{Context, Job, block_on, stdout};
 use crate::ci::comment::{self, Content};
 use crate::ci::detect::Detection;
 use crate::ci::event::{Event, PullRequest, Subject};
-use crate::ci::image::{self, Request};
+use crate::ci::image::{self, Request, Sources};
 use crate::ci::lookup;
 use crate::ci::record::{Metadata, Record};
 use crate::cli::report::Failure;
@@ -55,8 +55,9 @@ async fn speak(job: &Job, metadata: Metadata, record: Record) -> Result<(), Fail
         server_url: job.environment.server_url(),
         dry_run: job.dry_run,
     };
-    let registry = job.registry();
-    let decision = image::decide(&event, &job.git(), &registry, &request, &job.notices).await?;
+    let (git, registry) = (job.git(), job.registry());
+    let sources = Sources { git: &git, client: None, registry: &registry, notices: &job.notices };
+    let decision = image::decide(&event, sources, &request).await?;
     if !decision.plan.comment {
         (job.notices)("the image of this pull request is not published: no comment");
         return job.publish(&Answer { outcome: None, url: None });

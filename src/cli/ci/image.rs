@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::context::{Context, Job, block_on, duration};
 use crate::ci::event::{Event, Subject};
-use crate::ci::image::{self, Patience, Request};
+use crate::ci::image::{self, Patience, Request, Sources};
 use crate::ci::report::Report;
 use crate::cli::report::Failure;
 
@@ -156,8 +156,10 @@ async fn answer(
         server_url: job.environment.server_url(),
         dry_run: job.dry_run,
     };
-    let registry = job.registry();
-    let decision = image::decide(&event, &job.git(), &registry, &request, &job.notices).await?;
+    let (git, registry) = (job.git(), job.registry());
+    let mut sources =
+        Sources { git: &git, client: None, registry: &registry, notices: &job.notices };
+    let decision = image::decide(&event, sources, &request).await?;
     explain(job, &event, &decision);
     if !find {
         let image::Decision { plan, repository, detection, .. } = &decision;
@@ -169,8 +171,8 @@ async fn answer(
         Some(_) => Some(job.client(&event.repository)?),
         None => None,
     };
-    let client = client.as_ref();
-    let found = image::find(&event, &decision, client, &registry, &request, patience, &job.notices);
+    sources.client = client.as_ref();
+    let found = image::find(&event, &decision, sources, &request, patience);
     Ok(found.await?)
 }
 

@@ -309,6 +309,9 @@ impl<'a> Compiler<'a> {
             },
             None => "__unnamed__".to_owned(),
         };
+        if filename.contains(char::REPLACEMENT_CHARACTER) && !url.contains(&filename) {
+            return Err(CompileErrorKind::UrlFilename(url.to_owned()));
+        }
         if !request.checksum.is_empty() && !is_digest(&request.checksum) {
             return Err(CompileErrorKind::Checksum(request.checksum.clone()));
         }

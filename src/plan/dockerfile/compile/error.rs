@@ -182,6 +182,9 @@ pub enum CompileErrorKind {
     #[error("source can't be a URL for COPY")]
     #[diagnostic(help("use ADD"))]
     UrlForCopy,
+    /// A URL that names a file in bytes that are no text.
+    #[error("the file name in the URL `{0}` is no text when it is decoded")]
+    UrlFilename(String),
     /// A Git reference that makes no sense.
     #[error(transparent)]
     #[diagnostic(transparent)]
