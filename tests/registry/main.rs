@@ -1,4 +1,6 @@
 //! The distribution client against real registries of two makes, and against what breaks between.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
