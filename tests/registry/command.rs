@@ -107,3 +107,29 @@ async fn errors_name_the_input_and_have_their_exit_codes() {
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("cannot connect to"), "{}", stderr(&output));
 }
+
+#[tokio::test]
+async fn the_environments_proxy_leads_to_a_registry() {
+    let Some(registry) = registry::start() else { return };
+    let image = make(5, "amd64", 10);
+    image.push(&client(), &reference(&registry.host, "app:v1")).await;
+    // Nobody knows this host; the proxy leads its requests to the registry.
+    let proxy = proxy::start(&registry.host);
+    let host = "kitwright-proxied.invalid";
+    let run = |exempt: &str| {
+        Command::new(env!("CARGO_BIN_EXE_kitwright"))
+            .args(["image", "inspect", "--raw", &format!("{host}/app:v1")])
+            .args(["--registry-mirror", &format!("{host}=http://{host}")])
+            .env_clear()
+            .env("HOME", crate::support::watched::shared_folder())
+            .env("HTTP_PROXY", format!("http://{}", proxy.host))
+            .env("NO_PROXY", exempt)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(stdout(&run("")).as_bytes(), image.manifest);
+    assert_eq!(proxy.seen("GET", &format!("http://{host}/v2/app/manifests/v1")), 1);
+    let output = run(host);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("cannot connect to"), "{}", stderr(&output));
+}
