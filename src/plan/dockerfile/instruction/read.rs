@@ -1,14 +1,14 @@
 //! Nodes to instructions.
 
-use super::duration;
 use super::flags::{Flags, Known, Takes};
+use super::healthcheck::healthcheck;
+use super::sources::{sources_and_dest, split_sources};
 use super::{
-    Add, Arg, ArgPair, CommandLine, Copy, Device, Expose, Healthcheck, InlineFile, InstructionKind,
-    KeyValue, MountSpec, Network, Onbuild, Origin, Run, Security, SourceContent, SourcesAndDest,
-    Stage,
+    Add, Arg, ArgPair, CommandLine, Copy, Device, Expose, InlineFile, InstructionKind, KeyValue,
+    MountSpec, Network, Onbuild, Origin, Run, Security, Stage,
 };
 use crate::plan::dockerfile::error::ParseError;
-use crate::plan::dockerfile::heredoc::{self, Heredoc};
+use crate::plan::dockerfile::heredoc::Heredoc;
 use crate::plan::dockerfile::parser::{Arguments, Command, Node};
 use crate::plan::dockerfile::suggest::nearest_keyword;
 use crate::plan::dockerfile::text;
@@ -269,45 +269,6 @@ fn copy(
     }))
 }
 
-fn split_sources(
-    mut words: Vec<String>,
-    instruction: &'static str,
-) -> Outcome<(Vec<String>, String)> {
-    match words.pop() {
-        Some(dest) if !words.is_empty() => Ok((words, dest)),
-        _ => Err(ParseError::NoDestination { instruction }),
-    }
-}
-
-fn sources_and_dest(
-    sources: Vec<String>,
-    dest: String,
-    heredocs: Vec<Heredoc>,
-    instruction: &'static str,
-) -> Outcome<SourcesAndDest> {
-    // A word that only looks like a heredoc is a path.
-    let head = |word: &str| match word.contains("<<") {
-        true => heredoc::head(word).ok().flatten(),
-        false => None,
-    };
-    if head(&dest).is_some() {
-        return Err(ParseError::MisplacedHeredoc { instruction, place: "a destination" });
-    }
-    let mut files = SourcesAndDest { paths: Vec::new(), contents: Vec::new(), dest };
-    for source in sources {
-        let Some(head) = head(&source) else {
-            files.paths.push(source);
-            continue;
-        };
-        // Of two with one name, the last counts; in exec form none was read.
-        let read = heredocs.iter().rev().find(|heredoc| heredoc.name == head.name);
-        let content = read.map(|heredoc| heredoc.content.as_slice()).unwrap_or_default();
-        let data = if head.chomp { heredoc::chomp(content) } else { content.to_vec() };
-        files.contents.push(SourceContent { path: head.name, data, expand: head.expand });
-    }
-    Ok(files)
-}
-
 fn onbuild(
     arguments: Arguments,
     flags: &[String],
@@ -351,61 +312,6 @@ fn trim_ascii_spaces(bytes: &[u8]) -> &[u8] {
     let space = |byte: &u8| matches!(byte, b'\t' | b'\n' | 0x0c | b'\r' | b' ');
     let start = bytes.iter().position(|byte| !space(byte)).unwrap_or(bytes.len());
     &bytes[start..]
-}
-
-const HEALTHCHECK_FLAGS: Known = &[
-    ("interval", Takes::Value),
-    ("timeout", Takes::Value),
-    ("start-period", Takes::Value),
-    ("start-interval", Takes::Value),
-    ("retries", Takes::Value),
-];
-
-fn healthcheck(arguments: Arguments, flags: &[String]) -> Outcome<InstructionKind> {
-    let Arguments::Healthcheck(kind, mut command, exec) = arguments else {
-        return Err(ParseError::AtLeastOneArgument { instruction: "HEALTHCHECK" });
-    };
-    let kind = text::upper(&kind).into_owned();
-    if kind == "NONE" {
-        if !command.is_empty() {
-            return Err(ParseError::HealthcheckNone);
-        }
-        let test = vec![kind];
-        return Ok(InstructionKind::Healthcheck(Healthcheck { test, ..Healthcheck::default() }));
-    }
-    let flags = Flags::read(flags, HEALTHCHECK_FLAGS)?;
-    if kind != "CMD" {
-        return Err(ParseError::HealthcheckKind { kind });
-    }
-    if command.is_empty() {
-        return Err(ParseError::HealthcheckEmpty);
-    }
-    let mut test = vec![if exec { kind } else { "CMD-SHELL".to_owned() }];
-    test.append(&mut command);
-    let read = |flag, name| duration::parse(flag, flags.value(name).unwrap_or_default());
-    Ok(InstructionKind::Healthcheck(Healthcheck {
-        test,
-        interval: read("--interval", "interval")?,
-        timeout: read("--timeout", "timeout")?,
-        start_period: read("--start-period", "start-period")?,
-        start_interval: read("--start-interval", "start-interval")?,
-        retries: retries(flags.value("retries").unwrap_or_default())?,
-    }))
-}
-
-fn retries(value: &str) -> Outcome<i32> {
-    if value.is_empty() {
-        return Ok(0);
-    }
-    let fail = |reason: String| {
-        let (name, value) = ("--retries".to_owned(), value.to_owned());
-        ParseError::InvalidValue { name, value, reason }
-    };
-    let retries: i32 = value.parse().map_err(|error| fail(format!("it is no number: {error}")))?;
-    if retries < 0 {
-        return Err(fail("it cannot be negative".to_owned()));
-    }
-    Ok(retries)
 }
 
 fn expose(arguments: Arguments, flags: &[String]) -> Outcome<InstructionKind> {

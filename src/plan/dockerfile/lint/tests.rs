@@ -153,7 +153,7 @@ fn args_above_unrelated_steps_are_advised_on() {
     assert_eq!(advice("FROM a:1\nARG V\nCOPY x y\nRUN <<E\necho ${V}\nE"), []);
     assert_eq!(advice("FROM a:1\nRUN x\nARG V"), []);
     assert_eq!(advice("FROM a:1\nARG V W\nRUN x $W\nRUN y"), [(rule, 2)]);
-    assert_eq!(advice("FROM a:1\nARG TARGETARCH NODE_ENV\nRUN x"), []);
+    assert_eq!(advice("FROM a:1\nARG TARGETARCH NODE_ENV NPM_TOKEN\nRUN x"), []);
     assert_eq!(advice("FROM a:1 AS b\nARG V\nRUN x\nFROM b\nRUN y $V"), []);
 }
 

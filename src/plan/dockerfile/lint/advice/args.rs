@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Finding, Linter};
+use super::super::{Finding, Linter, is_secret_name};
 use super::full_text;
 use crate::plan::dockerfile::instruction::{Dockerfile, InstructionKind, Origin, Stage};
 
@@ -85,7 +85,8 @@ pub(super) fn check(stage: &Stage, file: &Dockerfile, linter: &mut Linter) {
     }
     for (name, found) in pending {
         let steps = runs - found.runs_above;
-        if steps > 0 && !is_named_above(name, stage, file) {
+        // A secret is read by the program it is for; it has rules of its own.
+        if steps > 0 && !is_secret_name(name) && !is_named_above(name, stage, file) {
             let (name, used) = (name.to_owned(), None);
             linter.warn(found.origin, Finding::ArgAboveUnrelatedStep { name, steps, used });
         }
