@@ -284,7 +284,8 @@ impl Event {
         match &self.subject {
             Subject::PullRequest(pull_request) => {
                 let dependabot = self.actor.as_deref() == Some("dependabot[bot]");
-                !pull_request.is_fork() && !(dependabot && self.name == "pull_request")
+                let read_only = dependabot && self.name == "pull_request";
+                !pull_request.is_fork() && !read_only
             }
             Subject::Branch(_) => true,
             Subject::Comment(_) | Subject::Nothing(_) => false,

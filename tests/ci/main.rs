@@ -1,4 +1,5 @@
 //! The CI rules against real git repositories, a real registry and a strict stand-in of GitHub.
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails the test")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -29,6 +29,9 @@ pub struct GitHub {
     stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
+/// Changes the runs of a workflow when they are asked for; given the number of the look.
+pub type OnRuns = Box<dyn FnMut(usize, &mut Vec<Value>) + Send>;
+
 /// What the stand-in holds.
 #[derive(Default)]
 pub struct World {
@@ -48,7 +51,7 @@ pub struct World {
     /// The bare repository behind `/acme/widgets.git`.
     pub repository: Option<PathBuf>,
     /// What happens when the runs are asked for: called with the number of the look, from 1.
-    pub on_runs: Option<Box<dyn FnMut(usize, &mut Vec<Value>) + Send>>,
+    pub on_runs: Option<OnRuns>,
     pub looks: usize,
     pub url: String,
     next_id: u64,
@@ -76,8 +79,6 @@ pub struct Fault {
 pub struct Seen {
     pub method: String,
     pub path: String,
-    pub query: String,
-    pub conditional: bool,
     pub status: u16,
 }
 
@@ -211,8 +212,7 @@ async fn serve(State(world): State<Arc<Mutex<World>>>, request: Request<Body>) -
     let mut world = world.lock().unwrap();
     let call = rest::Call { method: &method, path: &path, query: &query, body: &body };
     let (status, headers, body) = answer(&mut world, &call, &parts.headers);
-    let conditional = parts.headers.contains_key("if-none-match");
-    world.requests.push(Seen { method, path, query, conditional, status });
+    world.requests.push(Seen { method, path, status });
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(name, value);
