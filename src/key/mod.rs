@@ -89,7 +89,8 @@ impl ContentKey {
                     ["files", &read.source, &read.path, &users.join(","), &digest.to_string()];
                 line(&mut text, &fields);
             }
-            line(&mut text, &["config", &Digest::of(&platform.config_json()).to_string()]);
+            let config = shaping_config(&platform.config_json());
+            line(&mut text, &["config", &Digest::of(&config).to_string()]);
         }
         let digest = Digest::of(text.as_bytes());
         Ok(Self { description: text, digest })
@@ -100,6 +101,35 @@ impl ContentKey {
     pub fn tag(&self) -> String {
         format!("key-{}", self.digest.hex())
     }
+}
+
+/// Labels that say when and from which commit an image was made, not what it is made from.
+const PROVENANCE_LABELS: [&str; 2] =
+    ["org.opencontainers.image.created", "org.opencontainers.image.revision"];
+
+/// The image config without [`PROVENANCE_LABELS`].
+///
+/// CI labels every image with its commit. With that in the key no commit would ever find the image
+/// of another one, and a merge would never find the image that the pull request tested.
+fn shaping_config(json: &[u8]) -> Vec<u8> {
+    let Ok(mut config) = serde_json::from_slice::<serde_json::Value>(json) else {
+        return json.to_owned();
+    };
+    let Some(inner) = config.get_mut("config").and_then(|inner| inner.as_object_mut()) else {
+        return json.to_owned();
+    };
+    let Some(labels) = inner.get_mut("Labels").and_then(|labels| labels.as_object_mut()) else {
+        return json.to_owned();
+    };
+    let before = labels.len();
+    labels.retain(|name, _| !PROVENANCE_LABELS.contains(&name.as_str()));
+    if labels.len() == before {
+        return json.to_owned();
+    }
+    if labels.is_empty() {
+        inner.shift_remove("Labels");
+    }
+    config.to_string().into_bytes()
 }
 
 /// Adds a line of fields, each a JSON string, so that no value can look like two.
@@ -114,4 +144,24 @@ fn line(text: &mut String, fields: &[&str]) {
         }
     }
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commit_and_the_time_in_labels_do_not_count_and_other_labels_do() {
+        let config = |labels: &str| {
+            let json = format!(r#"{{"config":{{"Env":["A=b"]{labels}}},"os":"linux"}}"#);
+            String::from_utf8(shaping_config(json.as_bytes())).unwrap()
+        };
+        let bare = config("");
+        let revision = r#""org.opencontainers.image.revision":"abc""#;
+        let created = r#""org.opencontainers.image.created":"now""#;
+        assert_eq!(config(&format!(r#","Labels":{{{revision},{created}}}"#)), bare);
+        let own = config(r#","Labels":{"a":"b"}"#);
+        assert_ne!(own, bare);
+        assert_eq!(config(&format!(r#","Labels":{{{revision},"a":"b"}}"#)), own);
+    }
 }
