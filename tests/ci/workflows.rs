@@ -283,9 +283,6 @@ fn a_pull_request_that_touches_the_image_is_waited_for_and_then_merged() {
     let done = vec![run(10, &sha, "pull_request", "completed", Some("success"))];
     stage.github.world().runs.insert("build-ci-image.yml".to_owned(), done);
     let check = stage.run("check-generate.yml", "pull_request", &event, 11);
-    if !check.good {
-        eprintln!("{}", stage.work.git(&["log", "--stat", "-4", "--format=%H %s"]));
-    }
     assert!(check.good, "{}", check.log);
     assert_eq!(stage.digest("pr-7").as_ref(), Some(&image));
     assert_eq!(stage.github.bodies().len(), 1);
