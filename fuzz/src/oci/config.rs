@@ -1,0 +1,1 @@
+../../../src/oci/config.rs

@@ -1,0 +1,1 @@
+../../../src/oci/digest.rs

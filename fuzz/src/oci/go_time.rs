@@ -1,0 +1,1 @@
+../../../src/oci/go_time.rs

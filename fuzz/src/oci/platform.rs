@@ -1,0 +1,1 @@
+../../../src/oci/platform.rs
