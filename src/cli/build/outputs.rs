@@ -30,6 +30,7 @@ impl Exports {
 
     fn add(&mut self, output: &Output) -> Result<(), Failure> {
         let mut kind = output.kind;
+        let mut attributes = output.attributes.clone();
         let target = match &output.destination {
             Destination::Engine if kind == ExporterKind::CacheOnly => return Ok(()),
             Destination::Engine => ExportTarget::Engine,
@@ -42,13 +43,17 @@ impl Exports {
             Destination::Directory(path) => ExportTarget::Layout(path.clone()),
             Destination::ImageStore => {
                 let (load, load_kind, target) = Load::start()?;
+                if matches!(load, Load::Store { .. }) {
+                    // The own store is read on this machine: what is quick to make serves it best.
+                    attributes.entry("compression".into()).or_insert_with(|| "zstd".into());
+                }
                 self.loads.push(load);
                 kind = load_kind;
                 target
             }
         };
         let kind = kind.name().to_owned();
-        self.exports.push(Export { kind, attributes: output.attributes.clone(), target });
+        self.exports.push(Export { kind, attributes, target });
         Ok(())
     }
 }
