@@ -346,7 +346,7 @@ impl Job<'_> {
         }
         let result = result?;
         for load in loads {
-            let place = load.finish().await?;
+            let place = load.finish(&result).await?;
             self.display.note(place).await;
         }
         Ok(Built { solve_ref, result })

@@ -16,7 +16,8 @@ use super::failure::{self, Known, SolveError};
 use super::identity;
 use super::session::{Failures, SessionBuilder, SessionError, tunnel};
 use super::status::{self, StatusEvent};
-use super::targets::Targets;
+use super::targets::{self, Targets};
+use crate::oci::manifest::Descriptor;
 
 /// How long the status stream may stay silent once the build has ended.
 const STATUS_SILENCE: Duration = Duration::from_secs(5);
@@ -129,6 +130,9 @@ pub enum ExportTarget {
     },
     /// An OCI layout that receives the image's blobs and its entry in `index.json`.
     Layout(PathBuf),
+    /// An OCI layout that receives the image's blobs; the caller enters it into the index, from
+    /// [`SolveResult::image_descriptor`].
+    Blobs(PathBuf),
 }
 
 impl std::fmt::Debug for ExportTarget {
@@ -141,6 +145,7 @@ impl std::fmt::Debug for ExportTarget {
                 f.debug_struct("Directory").field("path", path).field("delete", delete).finish()
             }
             Self::Layout(path) => f.debug_tuple("Layout").field(path).finish(),
+            Self::Blobs(path) => f.debug_tuple("Blobs").field(path).finish(),
         }
     }
 }
@@ -157,6 +162,18 @@ impl SolveResult {
     #[must_use]
     pub fn image_digest(&self) -> Option<&str> {
         self.exporter_response.get("containerimage.digest").map(String::as_str)
+    }
+
+    /// The descriptor of the exported image's manifest or index.
+    #[must_use]
+    pub fn image_descriptor(&self) -> Option<Descriptor> {
+        let image = targets::image(&self.exporter_response)?;
+        serde_json::from_value(image.into()).ok()
+    }
+
+    /// The names that the image was exported under.
+    pub fn image_names(&self) -> impl Iterator<Item = &str> {
+        self.exporter_response.get("image.name").into_iter().flat_map(|names| names.split(','))
     }
 }
 

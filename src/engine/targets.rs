@@ -1,7 +1,7 @@
 //! The client's side of a build's results and caches: what receives them, and what is noted once
 //! they have arrived.
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -45,9 +45,11 @@ impl Targets {
                 ExportTarget::Stream(stream) => files.stream(exporter, stream),
                 ExportTarget::Directory { path, delete } => files.directory(exporter, path, delete),
                 ExportTarget::Layout(path) => {
-                    export.attributes.entry("tar".to_owned()).or_insert_with(|| "false".to_owned());
-                    session = session.store("export".to_owned(), path.clone());
+                    session = offer_layout(&mut export.attributes, session, &path);
                     self.layouts.push(path);
+                }
+                ExportTarget::Blobs(path) => {
+                    session = offer_layout(&mut export.attributes, session, &path);
                 }
             }
         }
@@ -95,11 +97,7 @@ impl Targets {
                 put(path, &cache, &[Name::Tag(tag.clone())])?;
             }
         }
-        let image = response.get("containerimage.descriptor").and_then(|text| {
-            // BuildKit writes it as base64, to some exporters' answers as plain JSON.
-            BASE64.decode(text).ok().and_then(|json| object(&json)).or(object(text.as_bytes()))
-        });
-        if let Some(image) = image {
+        if let Some(image) = image(response) {
             let names: Vec<Name> = match response.get("image.name") {
                 Some(names) => names.split(',').map(|name| Name::Image(name.to_owned())).collect(),
                 None => vec![Name::Tag("latest".to_owned())],
@@ -112,6 +110,23 @@ impl Targets {
     }
 }
 
+/// Has the exporter send blobs one by one, those that are not there yet, to a layout.
+fn offer_layout(
+    attributes: &mut BTreeMap<String, String>,
+    session: SessionBuilder,
+    path: &Path,
+) -> SessionBuilder {
+    attributes.entry("tar".to_owned()).or_insert_with(|| "false".to_owned());
+    session.store("export".to_owned(), path.to_owned())
+}
+
+/// The descriptor of the exported image in the exporters' answers.
+pub(super) fn image(response: &BTreeMap<String, String>) -> Option<Map<String, Value>> {
+    let text = response.get("containerimage.descriptor")?;
+    // BuildKit writes it as base64, to some exporters' answers as plain JSON.
+    BASE64.decode(text).ok().and_then(|json| object(&json)).or(object(text.as_bytes()))
+}
+
 fn tag(cache: &CacheEntry) -> String {
     cache.attributes.get("tag").cloned().unwrap_or_else(|| "latest".to_owned())
 }
@@ -121,7 +136,7 @@ fn object(json: &[u8]) -> Option<Map<String, Value>> {
 }
 
 fn put(
-    path: &std::path::Path,
+    path: &Path,
     descriptor: &Map<String, Value>,
     names: &[Name],
 ) -> Result<(), SessionError> {

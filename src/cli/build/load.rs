@@ -1,15 +1,15 @@
 //! `--load`: the image goes to Docker, else to Podman, else to kitwright's own image store.
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
 use crate::cli::image::local_store;
 use crate::cli::report::Failure;
-use crate::engine::solve::ExportTarget;
+use crate::engine::solve::{ExportTarget, SolveResult};
 use crate::fault::{Classified, Fault};
-use crate::oci::store::Store;
+use crate::oci::reference::{ImageReference, ReferenceError};
+use crate::oci::store::{Store, StoreGuard};
 use crate::output::exporter::ExporterKind;
 
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
@@ -18,8 +18,8 @@ const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 pub(super) enum Load {
     /// A program that reads an archive from its stdin.
     Program { name: &'static str, child: Child },
-    /// Kitwright's own store, which reads an OCI archive when it is whole.
-    Store { store: Store, archive: PathBuf, _folder: tempfile::TempDir },
+    /// Kitwright's own store, which the engine sends the blobs that are not there yet.
+    Store { store: Store, guard: StoreGuard },
 }
 
 /// A local image store that did not take the image.
@@ -30,15 +30,21 @@ enum LoadError {
     #[error("`{program} load` failed: {message}")]
     #[diagnostic(help("write an archive instead: `--output type=docker,dest=image.tar`"))]
     Failed { program: &'static str, message: String },
-    #[error("cannot make a folder for the image in `{}`", path.display())]
-    Folder { path: PathBuf, source: std::io::Error },
-    #[error("the image store did not take the image in")]
-    Task { source: tokio::task::JoinError },
+    #[error("the engine does not say which image it has sent")]
+    NoImage,
+    #[error("an image in the image store needs a name")]
+    #[diagnostic(help("give it one: `--tag NAME`"))]
+    Unnamed,
+    #[error("the engine calls the image `{name}`")]
+    Name { name: String, source: ReferenceError },
 }
 
 impl Classified for LoadError {
     fn fault(&self) -> Fault {
-        Fault::Environment
+        match self {
+            Self::Unnamed => Fault::Usage,
+            _ => Fault::Environment,
+        }
     }
 }
 
@@ -69,15 +75,14 @@ impl Load {
 
     fn into_store() -> Result<(Self, ExporterKind, ExportTarget), Failure> {
         let store = local_store()?;
-        let failed = |source| LoadError::Folder { path: store.root().to_owned(), source };
-        let folder = tempfile::tempdir_in(store.root()).map_err(failed)?;
-        let archive = folder.path().join("image.tar");
-        let target = ExportTarget::File(archive.clone());
-        Ok((Self::Store { store, archive, _folder: folder }, ExporterKind::Oci, target))
+        // Held from the first blob to the name.
+        let guard = store.guard()?;
+        let target = ExportTarget::Blobs(store.root().to_owned());
+        Ok((Self::Store { store, guard }, ExporterKind::Oci, target))
     }
 
     /// Waits until the image is in the store; returns where it is, in a line for people.
-    pub(super) async fn finish(self) -> Result<String, Failure> {
+    pub(super) async fn finish(self, result: &SolveResult) -> Result<String, Failure> {
         match self {
             Self::Program { name, child } => {
                 let output = child.wait_with_output().await;
@@ -88,13 +93,20 @@ impl Load {
                 let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
                 Err(LoadError::Failed { program: name, message }.into())
             }
-            Self::Store { store, archive, _folder } => {
-                let place = store.root().display().to_string();
-                let import = move || store.import(&archive, None);
-                let imported = tokio::task::spawn_blocking(import).await;
-                let images = imported.map_err(|source| LoadError::Task { source })??;
-                let names: Vec<String> =
-                    images.iter().map(|image| image.reference.familiar()).collect();
+            Self::Store { store, guard } => {
+                let mut descriptor = result.image_descriptor().ok_or(LoadError::NoImage)?;
+                descriptor.annotations.clear();
+                let mut names = Vec::new();
+                for name in result.image_names() {
+                    let failed = |source| LoadError::Name { name: name.to_owned(), source };
+                    let reference: ImageReference = name.parse().map_err(failed)?;
+                    store.tag(&guard, &reference, &descriptor)?;
+                    names.push(reference.familiar());
+                }
+                if names.is_empty() {
+                    return Err(LoadError::Unnamed.into());
+                }
+                let place = store.root().display();
                 Ok(format!("{} is in the image store `{place}`", names.join(", ")))
             }
         }
