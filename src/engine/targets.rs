@@ -135,11 +135,7 @@ fn object(json: &[u8]) -> Option<Map<String, Value>> {
     serde_json::from_slice(json).ok()
 }
 
-fn put(
-    path: &Path,
-    descriptor: &Map<String, Value>,
-    names: &[Name],
-) -> Result<(), SessionError> {
+fn put(path: &Path, descriptor: &Map<String, Value>, names: &[Name]) -> Result<(), SessionError> {
     index::put(path, descriptor, names)
         .map_err(|source| SessionError::Store { path: path.join("index.json"), source })
 }
