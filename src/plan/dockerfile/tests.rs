@@ -129,7 +129,7 @@ fn mistakes_are_refused_where_they_stand() {
             "FROM a\nONBUILD ONBUILD RUN x",
             "Dockerfile:2: chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
         ),
-        ("FROM a\nRUN --mout=x y", "Dockerfile:2: unknown flag: --mout (did you mean mount?)"),
+        ("FROM a\nRUN --mout=x y", "Dockerfile:2: unknown flag: --mout (did you mean --mount?)"),
         (
             "FROM a\nHEALTHCHECK --retries=-1 CMD x",
             "Dockerfile:2: invalid value `-1` for --retries: it cannot be negative",

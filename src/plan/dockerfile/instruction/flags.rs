@@ -1,6 +1,6 @@
 //! The flags of an instruction: which there are, and what values they take.
 
-use super::super::error::ParseError;
+use super::super::error::{ParseError, Suggestion};
 use super::super::suggest::nearest;
 use super::super::text::lower;
 
@@ -39,7 +39,8 @@ impl Flags {
             };
             let name = flag.strip_prefix("--").unwrap_or(flag);
             let Some((name, takes)) = known.iter().find(|(known, _)| *known == name) else {
-                let suggestion = nearest(name, known.iter().map(|(name, _)| *name)).into();
+                let suggestion = nearest(name, known.iter().map(|(name, _)| *name));
+                let suggestion = Suggestion(suggestion.map(|name| format!("--{name}")));
                 return Err(ParseError::UnknownFlag { flag: flag.to_owned(), suggestion });
             };
             if *takes != Takes::Values && flags.value(name).is_some() {
@@ -107,12 +108,12 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (words, message) in [
-            (&["--form=a"][..], "unknown flag: --form (did you mean from?)"),
+            (&["--form=a"][..], "unknown flag: --form (did you mean --from?)"),
             (&["--from=a", "--from=b"], "duplicate flag specified: --from"),
             (&["--from"], "missing a value on flag: --from"),
             (&["--link="], "missing a value on flag: --link"),
             (&["--link=1"], "expecting a boolean value for flag --link, not: 1"),
-            (&["--Link"], "unknown flag: --Link (did you mean link?)"),
+            (&["--Link"], "unknown flag: --Link (did you mean --link?)"),
         ] {
             assert_eq!(read(words).unwrap_err().to_string(), message);
         }

@@ -83,22 +83,28 @@ pub(super) fn check(stage: &Stage, file: &Dockerfile, linter: &mut Linter) {
         words(&full_text(instruction)).for_each(&mut mention);
         runs += usize::from(matches!(instruction.kind, InstructionKind::Run(_)));
     }
+    forget_inherited(&mut pending, stage, file);
     for (name, found) in pending {
         let steps = runs - found.runs_above;
         // A secret is read by the program it is for; it has rules of its own.
-        if steps > 0 && !is_secret_name(name) && !is_named_above(name, stage, file) {
+        if steps > 0 && !is_secret_name(name) {
             let (name, used) = (name.to_owned(), None);
             linter.warn(found.origin, Finding::ArgAboveUnrelatedStep { name, steps, used });
         }
     }
 }
 
-/// Tells whether a stage built on `stage` names a variable: it inherits the value.
-fn is_named_above(name: &str, stage: &Stage, file: &Dockerfile) -> bool {
-    !stage.name.is_empty()
-        && file.stages.iter().filter(|other| other.base_name == stage.name).any(|other| {
-            other.instructions.iter().any(|found| words(&full_text(found)).any(|word| word == name))
-        })
+/// Removes what stages built on `stage` name: they inherit the values.
+fn forget_inherited(pending: &mut BTreeMap<&str, Pending<'_>>, stage: &Stage, file: &Dockerfile) {
+    if stage.name.is_empty() || pending.is_empty() {
+        return;
+    }
+    let heirs = file.stages.iter().filter(|other| other.base_name == stage.name);
+    for instruction in heirs.flat_map(|heir| &heir.instructions) {
+        for word in words(&full_text(instruction)) {
+            pending.remove(word);
+        }
+    }
 }
 
 /// Yields the words that could be names of variables.
