@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -99,7 +100,7 @@ impl Daemon {
         let root = engine.join("root");
         fs_err::create_dir_all(&root).map_err(StateError::io("create the folder", &root))?;
         let runtime = runtime(sockets, programs, asks)?;
-        let snapshotter = Snapshotter::known(&engine, programs, rootless);
+        let snapshotter = Snapshotter::known(&engine, &root, programs, rootless);
         let place = Place {
             root: &root,
             sockets,
@@ -302,7 +303,7 @@ fn own_mounts() -> std::io::Result<()> {
 }
 
 /// What keeps the daemon's layers. It finds out by test mounts at each start, so its choice is
-/// noted for the next one; on another kernel or with another daemon it chooses again.
+/// noted for the next one; on another kernel or disk or with another daemon it chooses again.
 #[derive(Debug)]
 struct Snapshotter {
     name: String,
@@ -311,11 +312,13 @@ struct Snapshotter {
 }
 
 impl Snapshotter {
-    fn known(engine: &Path, programs: &Programs, rootless: bool) -> Self {
+    fn known(engine: &Path, root: &Path, programs: &Programs, rootless: bool) -> Self {
         let note = engine.join("snapshotter");
         let kernel = rustix::system::uname();
         let kernel = kernel.release().to_string_lossy();
-        let conditions = format!("{kernel} {} rootless={rootless}", programs.buildkitd.version);
+        let disk = fs_err::metadata(root).map_or(0, |found| found.dev());
+        let version = &programs.buildkitd.version;
+        let conditions = format!("{kernel} {version} disk={disk} rootless={rootless}");
         let text = fs_err::read_to_string(&note).unwrap_or_default();
         let name = match text.split_once('\n') {
             Some((known, name)) if known == conditions => name.to_owned(),

@@ -222,8 +222,11 @@ pub async fn acquire(options: Options) -> Result<Lease, PrivateError> {
             Some(Reply::Protocol { .. } | Reply::Status(_) | Reply::Stopping { .. }) => {
                 return Err(PrivateError::Protocol);
             }
-            // It was about to end when we came: start another.
-            Some(Reply::Stopped) | None => reap(supervisor),
+            Some(Reply::Stopped) | None => match supervisor {
+                // It was about to end when we came: start another.
+                None => {}
+                Some(supervisor) => return Err(ended_at_once(supervisor, &options.state)),
+            },
         }
     }
 }
@@ -370,8 +373,11 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<std::fs::File>, StateError>
     }
 }
 
-fn reap(supervisor: Option<Child>) {
-    if let Some(mut supervisor) = supervisor {
-        let _ = supervisor.wait();
-    }
+/// A supervisor of our own that ended without a word: starting another would end the same way.
+fn ended_at_once(mut supervisor: Child, state: &StateDir) -> PrivateError {
+    let message = match supervisor.wait() {
+        Ok(status) => format!("the private engine's supervisor ended at once ({status})"),
+        Err(_) => "the private engine's supervisor ended at once".to_owned(),
+    };
+    PrivateError::Failed { message, log: super::daemon::log_end(&state.log()) }
 }

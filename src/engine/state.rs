@@ -14,7 +14,7 @@
 //!     life.lock         held as long as a supervisor or its daemon lives
 //! ```
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -159,7 +159,7 @@ impl StateDir {
     /// The folder of the running engine's sockets, as its starter has noted it.
     pub(crate) fn noted_sockets(&self) -> Option<PathBuf> {
         let bytes = fs_err::read(self.engine().join("endpoint")).ok()?;
-        Some(PathBuf::from(OsString::from(String::from_utf8(bytes).ok()?)))
+        Some(PathBuf::from(OsString::from_vec(bytes)))
     }
 
     /// Chooses and makes the folder for sockets, and notes it for the others.

@@ -40,6 +40,7 @@ pub fn run_as_supervisor() -> Option<ExitCode> {
 }
 
 fn supervise(state: &StateDir) -> std::io::Result<()> {
+    close_inherited();
     // Out of the terminal's reach: Ctrl-C there is for the builds, which then give up their leases.
     // It fails for a process that leads a session already, which is as good.
     let _ = rustix::process::setsid();
@@ -58,6 +59,13 @@ fn supervise(state: &StateDir) -> std::io::Result<()> {
         let listener = UnixListener::from_std(listener)?;
         Supervisor::new(state.clone(), sockets, listener, life).run().await
     })
+}
+
+/// Closes what the first build's caller has left open, before anything is opened here: a lock or
+/// a pipe of theirs would be held for as long as the engine runs.
+fn close_inherited() {
+    // SAFETY: besides the standard streams, which stay, this process has nothing open yet.
+    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
 }
 
 /// A client's connection, by the order in which it came.

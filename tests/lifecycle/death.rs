@@ -38,6 +38,7 @@ fn a_killed_supervisor_takes_the_daemon_and_its_steps_along() {
     let output = build.wait_with_output().expect("an end");
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     kit.all_gone(all);
+    assert_eq!(kit.mounts(), [""; 0]);
     assert!(kit.engine().join("run/lease.sock").exists(), "a stale socket is left");
     success(&kit.build_step("echo the next build works"));
     assert_eq!(kit.processes(), Default::default());
@@ -57,6 +58,7 @@ fn a_daemon_that_dies_shows_the_end_of_its_log() {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("`buildkitd` was killed by signal 9"), "{said}");
     assert!(said.contains("running server on"), "{said}");
+    assert_eq!(kit.mounts(), [""; 0]);
     success(&kit.build_step("echo the next build works"));
 }
 
@@ -99,6 +101,35 @@ fn leftovers_of_all_kinds_are_in_nobodys_way() {
     success(&kit.build_step("echo third"));
     std::fs::write(kit.engine().join("endpoint"), "/nowhere/at/all").expect("a written file");
     success(&kit.build_step("echo fourth"));
+}
+
+#[test]
+fn a_supervisor_that_ends_at_once_is_not_started_again_and_again() {
+    let Some(kit) = Kit::new() else { return };
+    std::fs::create_dir_all(kit.engine().join("life.lock")).expect("a folder in the lock's place");
+    let output = kit.run(&["engine", "start"]);
+    assert_eq!(output.status.code(), Some(3));
+    let told = said(&output);
+    assert!(told.contains("supervisor ended at once (exit status: 3)"), "{told}");
+    assert!(told.contains("life.lock`"), "{told}");
+}
+
+#[test]
+fn the_engine_holds_nothing_that_its_starter_had_open() {
+    let Some(kit) = Kit::new() else { return };
+    let mut shell = kit.command(&["engine", "start"]);
+    let line = "exec 7</etc/hostname; exec \"$0\" engine start";
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", line]).arg(shell.get_program()).env_clear();
+    command.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    success(&command.output().expect("a shell"));
+    for pid in kit.processes().into_keys() {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its files").flatten();
+        let mut open = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        assert!(!open.any(|path| path.ends_with("hostname")), "process {pid} holds it");
+    }
+    shell = kit.command(&["engine", "stop"]);
+    success(&shell.output().expect("kitwright runs"));
 }
 
 #[test]

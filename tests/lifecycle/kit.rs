@@ -92,6 +92,13 @@ impl Kit {
         found
     }
 
+    /// The mounts below this state folder.
+    pub fn mounts(&self) -> Vec<String> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
+        let own = self.state.path().display().to_string();
+        mounts.lines().filter(|line| line.contains(&own)).map(str::to_owned).collect()
+    }
+
     /// Waits until none of these processes is left.
     pub fn all_gone(&self, pids: impl IntoIterator<Item = u32>) {
         for pid in pids {
