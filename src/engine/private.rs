@@ -209,6 +209,11 @@ pub async fn acquire(options: Options) -> Result<Lease, PrivateError> {
         match connection.reply().await? {
             Some(Reply::Ready(running)) => return Ok(Lease { running, connection, supervisor }),
             Some(Reply::Failed { message, log }) => {
+                // The supervisor ends now; nothing of it is left when this returns.
+                while let Ok(Some(_)) = connection.reply().await {}
+                if let Some(mut supervisor) = supervisor {
+                    let _ = supervisor.wait();
+                }
                 return Err(PrivateError::Failed { message, log });
             }
             Some(Reply::Differs { lacks, kept: true }) => {
