@@ -10,6 +10,7 @@ use miette::Diagnostic;
 
 mod pattern;
 mod scan;
+mod words;
 
 use scan::Scan;
 
@@ -20,7 +21,7 @@ use scan::Scan;
 pub const MAX_EXPANDED: usize = 16 << 20;
 
 /// How deep `${a:-${b:-…}}` may be nested.
-const MAX_DEPTH: usize = 500;
+const MAX_DEPTH: usize = 100;
 
 /// Where variables are looked up.
 pub trait Variables {

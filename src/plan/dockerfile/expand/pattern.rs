@@ -77,8 +77,11 @@ pub(super) fn replace(
     if let Some(text) = literal(&tokens)
         && !replacement.contains('$')
     {
-        let result = value.replacen(&text, replacement, if all { usize::MAX } else { 1 });
-        return if result.len() > MAX_EXPANDED { Err(Reason::TooLong) } else { Ok(result) };
+        let count = if all { value.matches(&text).count() } else { 1 };
+        if count.saturating_mul(replacement.len()) > MAX_EXPANDED {
+            return Err(Reason::TooLong);
+        }
+        return Ok(value.replacen(&text, replacement, count));
     }
     let regex =
         compile(&tokens, Greed::Longest, false).map_err(|reason| invalid(pattern, reason))?;

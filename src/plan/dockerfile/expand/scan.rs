@@ -1,6 +1,7 @@
 //! One pass over a word.
 
 use super::pattern::{self, Greed};
+use super::words::Words;
 use super::{ExpandErrorReason as Reason, Lexer, MAX_DEPTH, MAX_EXPANDED, Uses, Variables};
 
 type Scanned<T> = Result<T, Reason>;
@@ -13,44 +14,10 @@ pub(super) struct Scan<'s> {
     uses: Option<&'s mut Uses>,
     raw_escapes: bool,
     depth: usize,
+    /// How many bytes substitutions gave so far.
+    expanded: usize,
     /// The words behind one another, when they are asked for.
     words: Option<Words>,
-}
-
-/// Collects words while a text is scanned.
-#[derive(Default)]
-struct Words {
-    done: Vec<String>,
-    current: String,
-    in_word: bool,
-}
-
-impl Words {
-    fn add(&mut self, c: char) {
-        if !c.is_whitespace() {
-            self.add_raw(c);
-        } else if self.in_word && !self.current.is_empty() {
-            self.done.push(std::mem::take(&mut self.current));
-            self.in_word = false;
-        }
-    }
-
-    fn add_raw(&mut self, c: char) {
-        self.current.push(c);
-        self.in_word = true;
-    }
-
-    fn add_raw_text(&mut self, text: &str) {
-        self.current.push_str(text);
-        self.in_word = true;
-    }
-
-    fn finish(mut self) -> Vec<String> {
-        if !self.current.is_empty() {
-            self.done.push(self.current);
-        }
-        self.done
-    }
 }
 
 impl<'s> Scan<'s> {
@@ -63,7 +30,7 @@ impl<'s> Scan<'s> {
         // A byte order mark in front is no part of the text.
         let rest = word.strip_prefix('\u{feff}').unwrap_or(word).chars();
         let raw_escapes = lexer.raw_escapes;
-        Self { lexer, rest, variables, uses, raw_escapes, depth: 0, words: None }
+        Self { lexer, rest, variables, uses, raw_escapes, depth: 0, expanded: 0, words: None }
     }
 
     pub(super) fn text(&mut self) -> Scanned<String> {
@@ -242,7 +209,15 @@ impl<'s> Scan<'s> {
         &text[..length]
     }
 
+    /// Expands what `$` stands before, and counts how much that gives.
     fn dollar(&mut self) -> Scanned<String> {
+        let expanded = self.substitution()?;
+        self.expanded = self.expanded.saturating_add(expanded.len());
+        // Substitutions inside one another each hold their text.
+        if self.expanded > 4 * MAX_EXPANDED { Err(Reason::TooLong) } else { Ok(expanded) }
+    }
+
+    fn substitution(&mut self) -> Scanned<String> {
         self.next();
         if self.peek() != Some('{') {
             let name = self.name();
@@ -286,7 +261,7 @@ impl<'s> Scan<'s> {
         if let Some(words) = &mut self.words {
             // BuildKit's words share one buffer with the text inside `${}`, so that what stands
             // before it in the same word is lost. Both sides must see the same heredocs and ports.
-            words.current.clear();
+            words.forget_current();
         }
         self.until(Some(stop), raw_escapes).map_err(|reason| match (self.peek(), reason) {
             (_, reason @ (Reason::TooDeep | Reason::TooLong)) => reason,
