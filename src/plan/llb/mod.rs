@@ -9,6 +9,7 @@
 //! engine reports in its progress stream and looks source locations up by.
 
 pub mod caps;
+pub mod compare;
 mod definition;
 mod env;
 mod graph;

@@ -57,7 +57,7 @@ impl Picture {
 }
 
 /// The kind of an op in one word.
-fn kind(op: &pb::Op) -> &'static str {
+pub(super) fn kind(op: &pb::Op) -> &'static str {
     match &op.op {
         Some(pb::op::Op::Exec(_)) => "exec",
         Some(pb::op::Op::Source(_)) => "source",
