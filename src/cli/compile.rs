@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use prost::Message as _;
 use serde_json::{Value, json};
 
-use super::args::SourceArgs;
+use super::args::{EngineArgs, SourceArgs};
 use super::compilation::{self, Frontend};
 use super::locking;
 use super::report::{Failure, StdoutError};
@@ -14,6 +14,8 @@ use super::source::Source;
 use crate::fault::{Classified, Fault};
 use crate::plan::dockerfile::{Compiled, CompiledPlatform};
 use crate::plan::llb::render;
+
+mod verify;
 
 /// Compile a Dockerfile to LLB without an engine
 #[derive(Debug, Args)]
@@ -29,6 +31,11 @@ pub(super) struct Compile {
     /// Print the image config as JSON instead
     #[arg(long, conflicts_with = "format")]
     image_config: bool,
+    /// Compare with the engine's own `dockerfile.v0`, vertex by vertex
+    #[arg(long)]
+    verify: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 /// What `kitwright compile` prints.
@@ -75,7 +82,10 @@ impl Compile {
         if let (Frontend::Image(image), _) = Frontend::choose("native", &source) {
             eprintln!("note: compiled by kitwright itself, not by the frontend image `{image}`");
         }
-        let compiled = self.compile(&source)?;
+        let compiled = match self.verify {
+            true => runtime::block_on(self.verify(&source))?,
+            false => self.compile(&source)?,
+        };
         let output = match self.image_config {
             true => image_configs(&compiled),
             false => self.render(&compiled)?,
@@ -87,10 +97,13 @@ impl Compile {
     fn compile(&self, source: &Source) -> Result<Compiled, Failure> {
         let dockerfile = compilation::parse_source(source)?;
         let options = compilation::options(source, &self.session)?;
-        // Naming a lock file is reason enough to use it here.
-        let is_locked = self.source.locked || self.source.lock.is_some();
-        let mut images = locking::images(&self.source, source, is_locked)?;
+        let mut images = locking::images(&self.source, source, self.is_locked())?;
         runtime::block_on(compilation::compile_source(&dockerfile, &options, &mut images))
+    }
+
+    /// Naming a lock file is reason enough to use it here.
+    const fn is_locked(&self) -> bool {
+        self.source.locked || self.source.lock.is_some()
     }
 
     fn render(&self, compiled: &Compiled) -> Result<Vec<u8>, Failure> {

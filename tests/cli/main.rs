@@ -6,3 +6,4 @@ mod compile;
 mod lock;
 #[path = "../support/mod.rs"]
 mod support;
+mod verify;

@@ -50,8 +50,9 @@ pub fn first_difference(ours: &Definition, theirs: &pb::Definition) -> Option<Di
         if vertex.bytes != *bytes {
             let other = pb::Op::decode(bytes.clone()).unwrap_or_default();
             let found = first_field("", &op_json(&vertex.op()), &op_json(&other));
-            let encoding =
-                || (kind(&other).to_owned(), vertex.digest.to_string(), Digest::of(bytes).to_string());
+            let encoding = || {
+                (kind(&other).to_owned(), vertex.digest.to_string(), Digest::of(bytes).to_string())
+            };
             return Some(place(found.unwrap_or_else(encoding)));
         }
         let theirs = theirs.metadata.get(&vertex.digest.to_string()).cloned().unwrap_or_default();
