@@ -2,6 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::kit::Project;
 use crate::support::engine::{self, Engine, Options};
@@ -93,9 +94,20 @@ fn kitwright(project: &Project, engine: &Engine, args: &[&str]) -> String {
     project.build(&all).ok().stderr
 }
 
+/// The pinned buildx: one that is there, or built on first use.
+fn buildx() -> Option<PathBuf> {
+    static BUILDX: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let build = || {
+        let package = "github.com/docker/buildx/cmd/buildx";
+        tool::find("buildx")
+            .or_else(|| tool::build_with_go("buildx", "tests/build/buildx", package))
+    };
+    BUILDX.get_or_init(build).clone()
+}
+
 /// A project with all that the Dockerfile copies, and buildx.
 fn project() -> Option<(Project, Buildx)> {
-    let [program] = tool::need(["buildx"])?;
+    let program = buildx()?;
     let project = Project::new(DOCKERFILE)?;
     project.write("src/a", "content\n");
     project.write("src/deep/b", "more\n");

@@ -27,16 +27,8 @@ const CACHE: &str = "actions/cache@27d5ce7f107fe9357f9df03efb73ab90386fccae";
 fn act() -> Option<&'static Path> {
     static ACT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let act = ACT.get_or_init(|| {
-        let [go, _git] = tool::need(["go", "git"])?;
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("act");
-        let built = Command::new(go)
-            .args(["build", "-o"])
-            .arg(&path)
-            .arg("github.com/nektos/act")
-            .current_dir(here().join("act"))
-            .status();
-        assert!(built.is_ok_and(|status| status.success()), "the runner does not build");
-        Some(path)
+        let [_git] = tool::need(["git"])?;
+        tool::build_with_go("act", "tests/ci/act", "github.com/nektos/act")
     });
     act.as_deref()
 }

@@ -1,6 +1,5 @@
 //! The second make of registry: go-containerregistry's, built once by the Go that is installed.
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::support::registry::{self, Registry};
@@ -8,17 +7,9 @@ use crate::support::tool;
 
 /// Starts it, or says that the test is skipped because there is no Go.
 pub fn start() -> Option<Registry> {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let [go] = tool::need(["go"])?;
-    let program = PROGRAM.get_or_init(|| {
-        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("second-registry");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/registry/second");
-        let mut build = Command::new(go);
-        build.args(["build", "-o"]).arg(&program).arg(".").current_dir(folder);
-        let status = build.status().expect("go can be started");
-        assert!(status.success(), "the second registry does not build");
-        program
-    });
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let build = || tool::build_with_go("second-registry", "tests/registry/second", ".");
+    let program = PROGRAM.get_or_init(build).as_ref()?;
     Some(registry::start_other(program))
 }
 

@@ -25,6 +25,25 @@ pub fn need<const N: usize>(names: [&str; N]) -> Option<[PathBuf; N]> {
     None
 }
 
+/// Builds a program of the Go module at `module`, below the repository's root, with the Go that is
+/// installed, and returns its path; `package` is what to build.
+///
+/// # Panics
+///
+/// When it does not build.
+pub fn build_with_go(name: &str, module: &str, package: &str) -> Option<PathBuf> {
+    let [go] = need(["go"])?;
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let built = std::process::Command::new(go)
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(package)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(module))
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "`{name}` does not build");
+    Some(program)
+}
+
 /// Says on stderr that the running test is skipped, and why.
 ///
 /// # Panics
