@@ -115,7 +115,7 @@ impl ImageReference {
             _ => &self.repository,
         };
         // `docker.io/localhost/x` has no short form: without its registry it names another one.
-        if split_registry(short).0 != DEFAULT_REGISTRY || is_image_id(short) {
+        if split_registry(short) != (DEFAULT_REGISTRY, short) || is_image_id(short) {
             return self.name();
         }
         short.to_owned()

@@ -130,3 +130,11 @@ proptest! {
         prop_assert_eq!(ImageReference::parse(&full).is_ok(), by_regex(&full), "{}", full);
     }
 }
+
+#[test]
+fn a_repository_named_like_the_default_registry_keeps_its_registry() {
+    for name in ["docker.io/docker.io/libr", "docker.io/index.docker.io/x"] {
+        let reference = parse(name);
+        assert_eq!(parse(&reference.familiar()), reference, "{}", reference.familiar());
+    }
+}
