@@ -9,7 +9,8 @@ use buildkit_rs_proto::moby::buildkit::v1 as control;
 use buildkit_rs_proto::pb;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::client::Client;
 use super::failure::{self, Known, SolveError};
@@ -206,7 +207,8 @@ pub(crate) struct Running {
     targets: Targets,
     known: Known,
     failures: Failures,
-    over: CancellationToken,
+    /// Ends the session, also when the build is given up on.
+    over: DropGuard,
     tunnel: JoinHandle<Result<(), SessionError>>,
     status: Forwarding,
 }
@@ -228,6 +230,7 @@ impl Running {
         let tunnel = tokio::spawn(tunnel::run(client.clone(), session, over.clone()));
         let known = Known::new(wire.definition.as_ref());
         let status = Forwarding::start(client.clone(), wire.r#ref.clone(), events, known.clone());
+        let over = over.drop_guard();
         Ok(Self { client: client.clone(), wire, targets, known, failures, over, tunnel, status })
     }
 
@@ -257,7 +260,7 @@ impl Running {
                 () = cancel.cancelled() => None,
             }
         };
-        over.cancel();
+        drop(over);
         let session = match broken {
             Some(ended) => ended,
             None => joined(tunnel.await),
@@ -297,7 +300,7 @@ fn joined(
 struct Forwarding {
     /// How many it has passed on.
     passed: Arc<AtomicU64>,
-    task: JoinHandle<Result<(), tonic::Status>>,
+    task: AbortOnDropHandle<Result<(), tonic::Status>>,
 }
 
 impl Forwarding {
@@ -323,7 +326,7 @@ impl Forwarding {
             }
             Ok(())
         });
-        Self { passed, task }
+        Self { passed, task: AbortOnDropHandle::new(task) }
     }
 
     /// Waits for the end of the stream, or for its silence: the build has ended, and a stream that

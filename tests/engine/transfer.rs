@@ -72,7 +72,7 @@ async fn every_kind_of_file_comes_back_as_it_was() {
     std::fs::write(root.join("dir.x"), b"sorts between dir and its files").unwrap();
     std::fs::write(root.join("ümlaut"), "ü").unwrap();
     // Around the sizes of buffers and packets.
-    for size in [1, 4096, 131_035, 131_072, 131_073, 1_000_000] {
+    for size in [1, 4096, 131_073, 262_100, 262_126, 262_144, 262_145, 1_000_000] {
         let bytes: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
         std::fs::write(root.join(format!("size-{size}")), bytes).unwrap();
     }

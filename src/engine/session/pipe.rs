@@ -15,7 +15,9 @@ use hyper::body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 /// Bytes of one message; more has to wait until the message is sent.
-const CAPACITY: usize = 64 << 10;
+///
+/// Each message wakes the outer connection's task once, so a few large ones cost less.
+const CAPACITY: usize = 128 << 10;
 /// Room for the envelope: gRPC's flag and length (5), the field's key (1) and its length (4).
 const ENVELOPE: usize = 10;
 /// The key of field 1, length-delimited.
@@ -139,7 +141,8 @@ impl Body for PipeBody {
             shared.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let buffer = std::mem::take(&mut shared.buffer);
+        // Splitting lets the memory be used again once the message has left.
+        let buffer = shared.buffer.split();
         let writer = shared.writer.take();
         drop(shared);
         if let Some(writer) = writer {

@@ -35,7 +35,7 @@ pub(super) fn receive(
     scope: &Scope,
 ) -> http::Response<Body> {
     let (packets, received) = mpsc::channel(QUEUE);
-    // As many as the daemon has announced may be asked for before it answers one.
+    // Bounded by the number of files that are received at the same time.
     let (replies, sent) = mpsc::unbounded_channel();
     let failures = scope.failures().clone();
     scope.spawn_blocking(move || {

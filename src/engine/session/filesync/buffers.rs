@@ -8,9 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use bytes::Bytes;
 
 /// Bytes of a buffer.
-pub(super) const SIZE: usize = 128 << 10;
+///
+/// Threads and tasks wake each other once a buffer, so large ones cost less.
+pub(super) const SIZE: usize = 256 << 10;
 /// Buffers of a transfer.
-const COUNT: usize = 8;
+const COUNT: usize = 5;
 
 /// The buffers of one transfer.
 #[derive(Clone, Debug)]
