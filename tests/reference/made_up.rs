@@ -92,12 +92,15 @@ fn difference(case: &Case, theirs: &Outcome) -> Result<usize, String> {
     {
         return Ok(0);
     }
-    // Of several bases that are no names BuildKit reports the one it happens to come to first.
-    let prefix = "failed to parse stage name";
-    let both_bases =
-        ours.error.iter().chain(&theirs.error).filter(|e| e.message.starts_with(prefix)).count()
-            == 2;
-    if both_bases {
+    // Of several bases that cannot be used BuildKit reports the one it happens to come to first.
+    if ours
+        .error
+        .iter()
+        .chain(&theirs.error)
+        .filter(|error| is_about_a_base(&error.message))
+        .count()
+        == 2
+    {
         return Ok(0);
     }
     // BuildKit finds this out when it marshals, after all other errors.
@@ -118,4 +121,16 @@ fn difference(case: &Case, theirs: &Outcome) -> Result<usize, String> {
         }
     }
     Err(last)
+}
+
+fn is_about_a_base(message: &str) -> bool {
+    [
+        "failed to parse stage name",
+        "cannot resolve image",
+        ": not found",
+        "named context",
+        "unsupported context source",
+    ]
+    .iter()
+    .any(|part| message.contains(part))
 }

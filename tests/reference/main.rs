@@ -6,6 +6,7 @@
 
 mod case;
 mod cases;
+mod command;
 mod compare;
 mod held_out;
 mod lists;

@@ -47,6 +47,13 @@ pub fn outcome(case: &Case) -> Outcome {
     }
 }
 
+/// Compiles the case for what it asks `resolver`.
+pub fn compile_with(case: &Case, resolver: &dyn ImageResolver) {
+    if let (Ok(options), Ok(file)) = (options(case), parse(&case.dockerfile, "Dockerfile")) {
+        let _ = compile(&file, &options, resolver);
+    }
+}
+
 /// What the checks find in the part of a file that a build reads.
 fn check_one(case: &Case, options: &CompileOptions) -> Vec<outcome::Warning> {
     let source = Source::new("Dockerfile", &case.dockerfile);
@@ -138,7 +145,7 @@ fn options(case: &Case) -> Result<CompileOptions, Failure> {
 }
 
 /// Answers from the stub configs.
-struct Stubs<'a>(&'a Case);
+pub struct Stubs<'a>(pub &'a Case);
 
 impl ImageResolver for Stubs<'_> {
     fn resolve(&self, query: &ImageQuery) -> Result<Option<ResolvedImage>, ResolveError> {
