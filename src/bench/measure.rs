@@ -168,6 +168,7 @@ mod tests {
 
     #[test]
     fn exit_codes_and_signals_are_told_apart() {
+        #[expect(clippy::zombie_processes, reason = "`wait` waits for it by its number")]
         let code = |script: &str| {
             let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
             wait(child.id()).unwrap().0

@@ -75,7 +75,7 @@ fn compare(case: &Case, flags: &[String], expected: &Outcome) {
     let folder = tempfile::tempdir().unwrap();
     fs_err::write(folder.path().join("Dockerfile"), &case.dockerfile).unwrap();
     fs_err::write(folder.path().join("the.lock"), recorder.lock.borrow().render()).unwrap();
-    for text in case.files.get("context").and_then(|files| files.get(".dockerignore")) {
+    if let Some(text) = case.files.get("context").and_then(|files| files.get(".dockerignore")) {
         fs_err::write(folder.path().join(".dockerignore"), text).unwrap();
     }
     let run = |more: &[&str]| {
