@@ -22,7 +22,8 @@ GO ?= go
 # What the engine and the tests take from Debian. Root needs nothing for user namespaces.
 rootless_needs := newuidmap=uidmap rootlesskit
 engine_needs := runc $(if $(filter 0,$(shell id -u)),,$(rootless_needs))
-test_needs := runc $(rootless_needs) docker-registry git protoc=protobuf-compiler \
+test_needs := runc $(rootless_needs) docker-registry git skopeo ssh-agent=openssh-client setpriv=util-linux \
+	useradd=passwd protoc=protobuf-compiler \
 	/usr/include/google/protobuf/any.proto=libprotobuf-dev /bin/busybox=busybox-static
 
 # Nothing is built for a kitwright from elsewhere.
