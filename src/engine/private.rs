@@ -204,7 +204,10 @@ pub async fn acquire(options: Options) -> Result<Lease, PrivateError> {
     loop {
         let (mut connection, supervisor) = connect_or_start(&options).await?;
         if !connection.send(wish(&options.asks)).await {
-            continue;
+            match supervisor {
+                None => continue,
+                Some(supervisor) => return Err(ended_at_once(supervisor, &options.state)),
+            }
         }
         match connection.reply().await? {
             Some(Reply::Ready(running)) => return Ok(Lease { running, connection, supervisor }),
@@ -303,13 +306,15 @@ impl Connection {
 
 /// Connects to the supervisor if there is one.
 async fn connect(state: &StateDir) -> Result<Option<Connection>, PrivateError> {
-    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     let Some(sockets) = state.noted_sockets() else { return Ok(None) };
     let socket = sockets.join(LEASE_SOCKET);
     match UnixStream::connect(&socket).await {
         Ok(stream) => Ok(Some(Connection { stream: BufReader::new(stream), socket })),
         // A socket file whose supervisor was killed refuses; it is replaced at the next start.
-        Err(error) if matches!(error.kind(), ConnectionRefused | NotFound) => Ok(None),
+        Err(error) if matches!(error.kind(), ConnectionRefused | ConnectionReset | NotFound) => {
+            Ok(None)
+        }
         Err(source) => Err(PrivateError::Talk { socket, source }),
     }
 }
@@ -330,9 +335,7 @@ async fn connect_or_start(options: &Options) -> Result<(Connection, Option<Child
     let supervisor = start_supervisor(options, &socket)?;
     match connect(&options.state).await? {
         Some(connection) => Ok((connection, Some(supervisor))),
-        None => {
-            Err(PrivateError::Talk { socket, source: std::io::ErrorKind::ConnectionRefused.into() })
-        }
+        None => Err(ended_at_once(supervisor, &options.state)),
     }
 }
 
