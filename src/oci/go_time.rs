@@ -77,9 +77,57 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// Nanoseconds from the beginning of 1970 in UTC to an RFC 3339 time; `None` if it is none.
+#[must_use]
+pub fn to_unix_nanos(text: &str) -> Option<i128> {
+    let text = normalize(text)?;
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let days = days(number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let seconds = days * 86_400 + number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
+    let rest = text.get(19..)?;
+    let zone = rest.find(['Z', '+', '-'])?;
+    let (fraction, zone) = rest.split_at(zone);
+    let nanoseconds = format!("{:0<9}", fraction.trim_start_matches('.')).parse::<i128>().ok()?;
+    let offset = match zone.split_at_checked(1)? {
+        ("Z", _) => 0,
+        (sign, offset) => {
+            let (hours, minutes) = offset.split_once(':')?;
+            let seconds = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
+            if sign == "-" { -seconds } else { seconds }
+        }
+    };
+    Some(i128::from(seconds - offset) * 1_000_000_000 + nanoseconds)
+}
+
+/// The inverse of [`civil`].
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{from_unix, normalize};
+    use super::{from_unix, normalize, to_unix_nanos};
+
+    #[test]
+    fn reads_what_it_writes_and_fractions_and_offsets() {
+        for seconds in [0, 1_700_000_000, 951_782_400, -1, 4_102_444_799, -62_135_596_800] {
+            let expected = Some(i128::from(seconds) * 1_000_000_000);
+            assert_eq!(to_unix_nanos(&from_unix(seconds)), expected, "{seconds}");
+        }
+        for (text, nanoseconds) in [
+            ("1970-01-01T00:00:00.5Z", 500_000_000),
+            ("1970-01-01T00:00:00.000000001Z", 1),
+            ("1970-01-01T02:00:00+02:00", 0),
+            ("1969-12-31T22:30:01-01:30", 1_000_000_000),
+        ] {
+            assert_eq!(to_unix_nanos(text), Some(nanoseconds), "{text}");
+        }
+        assert_eq!(to_unix_nanos("yesterday"), None);
+    }
 
     #[test]
     fn drops_zeros_and_names_utc_z() {
