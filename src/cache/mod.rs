@@ -1,2 +1,4 @@
 //! Import planning, cache exports, and cache mounts that outlive their engine.
 pub mod config;
+pub mod hierarchy;
+pub mod probe;

@@ -200,7 +200,7 @@ pub fn commit_tag(branch: &str, sha: &str, digits: usize) -> String {
 /// A slash becomes a dash, as people expect (`feature/x` is `feature-x`). A name that loses more
 /// than that, by other characters or by its length, gets a mark from the whole name's hash, so that
 /// `é` and `è`, or two long names with one beginning, stay apart.
-fn branch_slug(branch: &str, room: usize) -> String {
+pub(crate) fn branch_slug(branch: &str, room: usize) -> String {
     let mut slug = String::with_capacity(branch.len());
     let mut lossy = false;
     for character in branch.chars() {

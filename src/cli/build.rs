@@ -10,7 +10,7 @@ mod reuse;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -18,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{EngineArgs, OutputArgs, ProgressArgs, SecretArgs, SourceArgs};
 use super::builder::{self, Builder, Starting};
+use super::caching::{CacheArgs, Caches, Probing};
 use super::compilation::{self, Frontend};
 use super::display::Display;
 use super::locking;
 use super::report::{Failure, StdoutError};
 use super::runtime;
 use super::source::Source;
+use crate::cache::probe::Answer;
 use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{SolveRequest, SolveResult, solve};
@@ -45,12 +47,8 @@ pub(super) struct Build {
     secrets: SecretArgs,
     #[command(flatten)]
     progress: ProgressArgs,
-    /// Import the build cache from, e.g. `type=registry,ref=user/app:cache` or just `user/app:cache`
-    #[arg(long, value_name = "CACHE")]
-    cache_from: Vec<String>,
-    /// Export the build cache to, e.g. `type=registry,ref=user/app:cache,mode=max`
-    #[arg(long, value_name = "CACHE")]
-    cache_to: Vec<String>,
+    #[command(flatten)]
+    cache: CacheArgs,
     /// What compiles the Dockerfile: `native`, the engine's `dockerfile.v0`, or a frontend image
     #[arg(long, value_name = "FRONTEND", default_value = "native")]
     frontend: String,
@@ -75,6 +73,7 @@ pub(super) struct Build {
 struct Job<'a> {
     args: &'a Build,
     request: Request,
+    caches: Caches,
     source: Source,
     display: &'a Display,
     cancel: CancellationToken,
@@ -83,23 +82,25 @@ struct Job<'a> {
 impl Build {
     pub(super) fn run(self) -> Result<(), Failure> {
         let request = Request::new(&self)?;
+        let caches = Caches::read(&self.cache, Path::new("."))?;
         let source = Source::read(&self.source)?;
         if self.check {
             return runtime::block_on(self.check(&source));
         }
-        runtime::block_on(self.build(request, source))
+        runtime::block_on(self.build(request, caches, source))
     }
 
-    async fn build(self, request: Request, source: Source) -> Result<(), Failure> {
+    async fn build(self, request: Request, caches: Caches, source: Source) -> Result<(), Failure> {
         let cancel = runtime::interruption();
         // The engine boots while the Dockerfile is compiled, unless it may not be needed at all.
         let starting = match self.reuses() {
             true => None,
             false => Some(self.start_engine()?),
         };
+        let probing = caches.probe(&self.cache, &self.source.registry_mirror)?;
         let display = Display::start(&self.progress, self.title());
-        let job = Job { args: &self, request, source, display: &display, cancel };
-        let outcome = job.run(starting).await;
+        let job = Job { args: &self, request, caches, source, display: &display, cancel };
+        let outcome = job.run(starting, probing).await;
         let shown = display.end(outcome.is_err()).await;
         if let (Some(path), Some(shown)) = (&self.timeline, &shown) {
             result::write(path, &shown.timeline.render(path))?;
@@ -168,7 +169,7 @@ enum Found {
 }
 
 impl Job<'_> {
-    async fn run(self, starting: Option<Starting>) -> Result<Built, Failure> {
+    async fn run(self, starting: Option<Starting>, probing: Probing) -> Result<Built, Failure> {
         let session = SessionBuilder::new();
         let plan = match self.interruptible(self.plan(session.session_id())).await {
             Ok(plan) => plan,
@@ -195,12 +196,22 @@ impl Job<'_> {
             None => self.args.start_engine()?,
         };
         let mut builder = self.interruptible(starting.ready()).await?;
-        let built = self.solve(plan, session, &mut builder).await;
+        let imports = self.imports(probing).await;
+        let built = self.solve(plan, session, imports, &mut builder).await;
         builder.release().await;
         if let (Ok(built), Some(reuse)) = (&built, &reuse) {
             reuse.keep(&built.result.exporter_response).await?;
         }
         built
+    }
+
+    /// The imports that can be used; says which cannot.
+    async fn imports(&self, probing: Probing) -> Vec<Answer> {
+        let (usable, dropped) = probing.ready().await;
+        for line in self.caches.notes.iter().cloned().chain(dropped) {
+            self.display.note(line).await;
+        }
+        usable
     }
 
     /// Looks for a finished image with the plan's content key.
@@ -300,6 +311,7 @@ impl Job<'_> {
         &self,
         plan: Plan,
         session: SessionBuilder,
+        imports: Vec<Answer>,
         builder: &mut Builder,
     ) -> Result<Built, Failure> {
         let mut session = self.session(session)?;
@@ -320,8 +332,8 @@ impl Job<'_> {
         if let Plan::Native(compiled, _) = &plan {
             native::describe(compiled, &mut request.exports);
         }
-        request.cache_imports.clone_from(&self.request.cache_from);
-        request.cache_exports.clone_from(&self.request.cache_to);
+        request.cache_imports = imports.iter().filter_map(Answer::entry).cloned().collect();
+        request.cache_exports.clone_from(&self.caches.exports);
         request.entitlements.clone_from(&self.request.entitlements);
         let solve_ref = request.solve_ref.clone();
         let client = builder.client.clone();

@@ -10,6 +10,7 @@ pub mod report;
 mod args;
 mod build;
 mod builder;
+mod caching;
 mod ci;
 mod compilation;
 mod compile;

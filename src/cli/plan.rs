@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::args::SourceArgs;
+use super::caching::CacheArgs;
 use super::report::{Failure, StdoutError};
 use super::source::Source;
 use super::{compilation, locking, runtime};
@@ -21,6 +22,8 @@ use crate::plan::dockerfile::Compiled;
 pub(super) struct Plan {
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     /// Compare with another content key that this machine has computed
     #[arg(long, value_name = "KEY")]
     diff: Option<String>,

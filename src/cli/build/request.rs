@@ -1,10 +1,9 @@
-//! The checked flags of a build that do not decide its LLB: outputs, caches, attestations, rights.
+//! The checked flags of a build that do not decide its LLB: outputs, attestations, rights.
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use super::Build;
 use crate::attributes::{self, AttributesError};
-use crate::engine::solve::CacheEntry;
 use crate::fault::{Classified, Fault};
 use crate::oci::reference::{ImageReference, ReferenceError};
 use crate::output::exporter::{self, Output, OutputError};
@@ -14,10 +13,6 @@ use crate::output::exporter::{self, Output, OutputError};
 pub(super) struct Request {
     /// Outputs, in order.
     pub outputs: Vec<Output>,
-    /// Cache imports, in order.
-    pub cache_from: Vec<CacheEntry>,
-    /// Cache exports, in order.
-    pub cache_to: Vec<CacheEntry>,
     /// Frontend options that ask for attestations.
     pub attestations: BTreeMap<String, String>,
     /// Rights of steps.
@@ -66,13 +61,7 @@ impl Request {
         if args.source.network.as_deref() == Some("host") {
             entitlements.push("network.host".into());
         }
-        Ok(Self {
-            outputs,
-            cache_from: caches("--cache-from", &args.cache_from)?,
-            cache_to: caches("--cache-to", &args.cache_to)?,
-            attestations: attestations(output)?,
-            entitlements,
-        })
+        Ok(Self { outputs, attestations: attestations(output)?, entitlements })
     }
 }
 
@@ -80,51 +69,6 @@ fn full_name(tag: &str) -> Result<String, RequestError> {
     let parsed = ImageReference::parse(tag)
         .map_err(|source| RequestError::Tag { tag: tag.to_owned(), source })?;
     Ok(parsed.tag_name_only().to_string())
-}
-
-/// Reads caches; a bare reference stands for a registry cache, as in buildx.
-fn caches(flag: &'static str, values: &[String]) -> Result<Vec<CacheEntry>, RequestError> {
-    let mut caches = Vec::new();
-    for value in values.iter().filter(|value| !value.is_empty()) {
-        let syntax = |source| RequestError::Syntax { flag, value: value.clone(), source };
-        let fields = attributes::fields(value).map_err(syntax)?;
-        if fields.iter().all(|field| !field.contains('=')) {
-            for reference in fields {
-                let attributes = BTreeMap::from([("ref".to_owned(), reference)]);
-                caches.push(CacheEntry { kind: "registry".into(), attributes });
-            }
-            continue;
-        }
-        let mut attributes = attributes::parse(value).map_err(syntax)?;
-        let reason = "it has no `type`";
-        let kind = attributes.remove("type").ok_or_else(|| RequestError::Value {
-            flag,
-            value: value.clone(),
-            reason,
-        })?;
-        if kind == "gha" {
-            fill_github(&mut attributes);
-        }
-        caches.push(CacheEntry { kind, attributes });
-    }
-    Ok(caches)
-}
-
-/// GitHub's cache service is addressed by variables that GitHub's runner sets.
-fn fill_github(attributes: &mut BTreeMap<String, String>) {
-    for (key, variable) in [
-        ("token", "ACTIONS_RUNTIME_TOKEN"),
-        ("url", "ACTIONS_CACHE_URL"),
-        ("url_v2", "ACTIONS_RESULTS_URL"),
-        ("repository", "GITHUB_REPOSITORY"),
-        ("ghtoken", "GITHUB_TOKEN"),
-    ] {
-        if !attributes.contains_key(key)
-            && let Ok(value) = std::env::var(variable)
-        {
-            attributes.insert(key.to_owned(), value);
-        }
-    }
 }
 
 /// Exporter attributes for `--annotation [TYPE[PLATFORM]:]KEY=VALUE`.
@@ -212,15 +156,6 @@ fn attestation(options: &mut BTreeMap<String, String>, kind: &str, attributes: &
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_bare_cache_is_one_in_a_registry() {
-        let read = caches("--cache-from", &["a/b:c".into(), "type=local,src=x".into()]).unwrap();
-        assert_eq!(read[0].kind, "registry");
-        assert_eq!(read[0].attributes["ref"], "a/b:c");
-        assert_eq!(read[1].kind, "local");
-        assert!(caches("--cache-from", &["src=x".into()]).is_err());
-    }
 
     #[test]
     fn annotations_name_their_object_and_platform() {
