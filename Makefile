@@ -28,7 +28,7 @@ test_needs := runc $(rootless_needs) docker-registry git skopeo ssh-agent=openss
 
 # Nothing is built for a kitwright from elsewhere.
 kitwright_file := $(filter target/release/kitwright,$(KITWRIGHT))
-sources := $(shell find src proto/src Cargo.toml Cargo.lock proto/Cargo.toml -type f)
+sources := $(shell find build.rs src proto/src Cargo.toml Cargo.lock proto/Cargo.toml -type f)
 
 ##@ Image
 

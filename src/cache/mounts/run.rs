@@ -1,0 +1,128 @@
+//! Runs one of the program's graphs on an engine.
+use std::time::Duration;
+
+use buildkit_rs_proto::pb;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::artifact::ArtifactError;
+use crate::engine::client::Client;
+use crate::engine::failure::SolveError;
+use crate::engine::gateway::{self, ClientResult};
+use crate::engine::session::SessionBuilder;
+use crate::engine::solve::{Export, SolveRequest, SolveResult, solve};
+use crate::engine::status::StatusEvent;
+use crate::oci::registry;
+
+/// An engine with all that is needed to move mounts between it and a registry.
+#[derive(Clone)]
+pub struct Engine {
+    /// The engine.
+    pub client: Client,
+    /// The registry client, with the user's credentials.
+    pub registry: registry::Client,
+    /// Makes the session of a solve, which has to offer the user's credentials.
+    pub session: std::sync::Arc<dyn Fn() -> SessionBuilder + Send + Sync>,
+    /// Ends all work when the user interrupts the build.
+    pub cancel: CancellationToken,
+}
+
+/// A cache mount that could not be brought to the engine, or from it.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// The engine did not do it.
+    #[error(transparent)]
+    Solve(Box<SolveError>),
+    /// The registry did not.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The program in the engine said what nobody understands.
+    #[error("the engine reports `{0}`")]
+    Report(String),
+    /// It was given up.
+    #[error("it took more than {} s", .0.as_secs())]
+    Late(Duration),
+}
+
+impl From<SolveError> for MountError {
+    fn from(error: SolveError) -> Self {
+        Self::Solve(Box::new(error))
+    }
+}
+
+impl Engine {
+    /// Solves `definition` and returns what it answers, and what its command wrote to stdout.
+    pub(super) async fn solve(
+        &self,
+        definition: pb::Definition,
+        export: Option<Export>,
+        limit: Duration,
+    ) -> Result<(SolveResult, String), MountError> {
+        let mut request = SolveRequest::definition(definition);
+        request.internal = true;
+        request.exports.extend(export);
+        let (events, output) = listen();
+        let cancel = self.cancel.child_token();
+        let solving = solve(&self.client, request, (self.session)(), events, &cancel);
+        let result = within(limit, &cancel, solving).await?;
+        Ok((result, output.await.unwrap_or_default()))
+    }
+
+    /// Solves `definition` and returns one file of the result.
+    pub(super) async fn read(
+        &self,
+        definition: pb::Definition,
+        path: &str,
+        limit: Duration,
+    ) -> Result<Bytes, MountError> {
+        let mut request = SolveRequest::definition(pb::Definition::default());
+        request.internal = true;
+        let (events, _output) = listen();
+        let cancel = self.cancel.child_token();
+        let mut content = Bytes::new();
+        let session = (self.session)();
+        let solving =
+            gateway::build(&self.client, request, session, events, &cancel, async |bridge| {
+                let solved = bridge.solve(definition, &[], false).await?;
+                content = bridge.read_file(&solved, path).await?;
+                Ok(ClientResult::default())
+            });
+        within(limit, &cancel, solving).await?;
+        Ok(content)
+    }
+}
+
+/// Waits for a solve, and has it stopped when that takes too long.
+async fn within<T>(
+    limit: Duration,
+    cancel: &CancellationToken,
+    solving: impl Future<Output = Result<T, SolveError>>,
+) -> Result<T, MountError> {
+    let mut solving = std::pin::pin!(solving);
+    match tokio::time::timeout(limit, solving.as_mut()).await {
+        Ok(result) => Ok(result?),
+        Err(_) => {
+            cancel.cancel();
+            let _ = solving.await;
+            Err(MountError::Late(limit))
+        }
+    }
+}
+
+/// Collects what commands write to stdout.
+fn listen() -> (mpsc::Sender<StatusEvent>, tokio::task::JoinHandle<String>) {
+    let (sender, mut events) = mpsc::channel(64);
+    let output = tokio::spawn(async move {
+        let mut text = Vec::new();
+        while let Some(event) = events.recv().await {
+            if let StatusEvent::Log(log) = event
+                && log.stream == 1
+            {
+                text.extend_from_slice(&log.data);
+            }
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    (sender, output)
+}

@@ -1,0 +1,108 @@
+//! Saves an engine's cache mounts after a build.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::artifact::{self, Artifact, Content};
+use super::program::{self, Limits};
+use super::{CacheMount, Engine, MountError};
+use crate::engine::solve::{Export, ExportTarget};
+use crate::oci::reference::ImageReference;
+
+/// How long looking through one mount may take.
+const SURVEY_LIMIT: Duration = Duration::from_secs(60);
+/// How long pushing one mount may take.
+const PUSH_LIMIT: Duration = Duration::from_secs(600);
+/// Uses that are not older than this need not be written down again, in seconds.
+const USE_GRAIN: i64 = 86_400;
+
+/// What became of a mount in the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was pushed: what it holds, and the bytes of the layer.
+    Pushed(Content, u64),
+    /// The registry has all of it.
+    Unchanged,
+    /// There is nothing in it.
+    Empty,
+}
+
+/// Pushes what of `mount` is worth keeping, unless that is what the registry has (`known`).
+///
+/// # Errors
+///
+/// [`MountError`]; the registry then has what it had.
+pub async fn save(
+    engine: &Engine,
+    root: &ImageReference,
+    mount: &CacheMount,
+    known: Option<&Artifact>,
+    limits: Limits,
+) -> Result<Outcome, MountError> {
+    let now = Timestamp::now().as_second();
+    let ledger = known.map_or("", |known| &known.ledger);
+    let survey = program::survey(mount, ledger, now, limits);
+    let report = engine.read(survey, "/report", SURVEY_LIMIT).await?;
+    let report = String::from_utf8_lossy(&report).into_owned();
+    let content = Content::parse(&report).ok_or(MountError::Report(report))?;
+    if content.files == 0 {
+        return Ok(Outcome::Empty);
+    }
+    let reference = artifact::reference(root, mount);
+    if let Some(known) = known.filter(|known| known.fingerprint == content.fingerprint) {
+        if is_worth_noting(&known.ledger, &content.ledger) {
+            artifact::touch(&engine.registry, &reference, known, mount, &content).await?;
+        }
+        return Ok(Outcome::Unchanged);
+    }
+    let collect = program::collect(mount, ledger, now, limits);
+    let (result, _) = engine.solve(collect, Some(export(root)), PUSH_LIMIT).await?;
+    let pushed = result.image_digest().and_then(|digest| digest.parse().ok());
+    let pushed = pushed.ok_or_else(|| MountError::Report("no image".to_owned()))?;
+    let size = artifact::publish(&engine.registry, &reference, pushed, mount, &content).await?;
+    Ok(Outcome::Pushed(content, size))
+}
+
+/// The engine pushes the layer itself. It gets its tag only when it is complete.
+fn export(root: &ImageReference) -> Export {
+    let attributes = [
+        ("name", root.name_only().name()),
+        ("push", "true".to_owned()),
+        ("push-by-digest", "true".to_owned()),
+        ("oci-mediatypes", "true".to_owned()),
+        ("compression", "zstd".to_owned()),
+    ];
+    let attributes = attributes.map(|(key, value)| (key.to_owned(), value));
+    Export {
+        kind: "image".to_owned(),
+        attributes: BTreeMap::from(attributes),
+        target: ExportTarget::Engine,
+    }
+}
+
+/// Whether a part was used that would otherwise look unused for longer than it was.
+fn is_worth_noting(known: &str, now: &str) -> bool {
+    fn uses(ledger: &str) -> impl Iterator<Item = (&str, i64)> {
+        let line = |line: &'_ str| -> Option<(i64, usize)> {
+            let (date, _) = line.split_once(' ')?;
+            Some((date.parse().ok()?, date.len() + 1))
+        };
+        ledger.lines().filter_map(move |text| line(text).map(|(date, at)| (&text[at..], date)))
+    }
+    let before: BTreeMap<&str, i64> = uses(known).collect();
+    uses(now).any(|(path, date)| before.get(path).is_none_or(|before| date - before > USE_GRAIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_use_is_noted_once_a_day() {
+        let day = USE_GRAIN;
+        assert!(!is_worth_noting("100 a\n", "150 a\n"));
+        assert!(is_worth_noting("100 a\n", &format!("{} a\n", 101 + day)));
+        assert!(is_worth_noting("100 a\n", "100 b c\n"));
+    }
+}
