@@ -22,7 +22,8 @@ GO ?= go
 # What the engine and the tests take from Debian. Root needs nothing for user namespaces.
 rootless_needs := newuidmap=uidmap rootlesskit
 engine_needs := runc $(if $(filter 0,$(shell id -u)),,$(rootless_needs))
-test_needs := runc $(rootless_needs) docker-registry git skopeo ssh-agent=openssh-client setpriv=util-linux \
+test_needs := runc $(rootless_needs) docker-registry git skopeo dockerd=docker.io podman \
+	ssh-agent=openssh-client setpriv=util-linux \
 	useradd=passwd protoc=protobuf-compiler \
 	/usr/include/google/protobuf/any.proto=libprotobuf-dev /bin/busybox=busybox-static
 
@@ -33,7 +34,7 @@ sources := $(shell find build.rs src proto/src Cargo.toml Cargo.lock proto/Cargo
 ##@ Image
 
 docker-build: prepare ## Build the CI image
-	@stages/with-bases $(KITWRIGHT) build --host-ca --load -f gen.Dockerfile -t $(DOCKER_CI_IMAGE) $(BUILD_FLAGS) .
+	@stages/with-bases $(KITWRIGHT) build --host-ca --load=store -f gen.Dockerfile -t $(DOCKER_CI_IMAGE) $(BUILD_FLAGS) .
 
 docker-dev: docker-build gen ## Build the CI image and generate code with it
 

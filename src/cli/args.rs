@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::output::exporter::ImageStore;
+
 /// What decides the LLB of a build.
 #[derive(Clone, Debug, Args)]
 pub(super) struct SourceArgs {
@@ -80,6 +82,29 @@ pub(super) struct EngineArgs {
     pub host_ca: bool,
 }
 
+/// The values of `--load`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LoadInto {
+    True,
+    False,
+    Docker,
+    Podman,
+    Store,
+}
+
+impl LoadInto {
+    /// The image store that is meant, if any.
+    pub(super) const fn image_store(self) -> Option<ImageStore> {
+        match self {
+            Self::True => Some(ImageStore::Found),
+            Self::False => None,
+            Self::Docker => Some(ImageStore::Docker),
+            Self::Podman => Some(ImageStore::Podman),
+            Self::Store => Some(ImageStore::Own),
+        }
+    }
+}
+
 /// What a build leaves behind.
 #[derive(Clone, Debug, Args)]
 pub(super) struct OutputArgs {
@@ -90,11 +115,12 @@ pub(super) struct OutputArgs {
     #[arg(short, long, value_name = "OUTPUT")]
     pub output: Vec<String>,
     /// Shorthand for `--output=type=registry`
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     pub push: bool,
-    /// Load the image into Docker, Podman, or kitwright's own image store
-    #[arg(long)]
-    pub load: bool,
+    /// Load the image into a local image store: with no value Docker's if its daemon answers, else
+    /// Podman's if it is installed, else kitwright's own
+    #[arg(long, value_enum, value_name = "STORE", overrides_with = "load", num_args = 0..=1, default_missing_value = "true", require_equals = true, hide_possible_values = true)]
+    pub load: Option<LoadInto>,
     /// Annotation of the image
     #[arg(long, value_name = "[TYPE:]KEY=VALUE")]
     pub annotation: Vec<String>,

@@ -356,7 +356,10 @@ impl Job<'_> {
         {
             return Err(error.into());
         }
-        let result = result?;
+        let result = match result {
+            Err(error @ SolveError::Session(_)) => return Err(load::cause(loads, error).await),
+            ended => ended?,
+        };
         for load in loads {
             let place = load.finish(&result).await?;
             self.display.note(place).await;

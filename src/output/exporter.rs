@@ -37,8 +37,22 @@ pub enum Destination {
     Directory(PathBuf),
     /// Standard output.
     Stdout,
-    /// The local image store: Docker's, Podman's or kitwright's own.
-    ImageStore,
+    /// A local image store.
+    ImageStore(ImageStore),
+}
+
+/// The image store that an image is loaded into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImageStore {
+    /// Docker's if its daemon answers, else Podman's if it is installed, else kitwright's own.
+    #[default]
+    Found,
+    /// Docker's.
+    Docker,
+    /// Podman's.
+    Podman,
+    /// Kitwright's own.
+    Own,
 }
 
 /// One output of a build.
@@ -170,7 +184,9 @@ impl Output {
             ),
             "docker" => match destination {
                 Some(path) => Self::file(ExporterKind::Docker, value, path),
-                None => Ok(Self::new(ExporterKind::Docker, Destination::ImageStore)),
+                None => {
+                    Ok(Self::new(ExporterKind::Docker, Destination::ImageStore(ImageStore::Found)))
+                }
             },
             "cacheonly" => Ok(Self::new(ExporterKind::CacheOnly, Destination::Engine)),
             other => Err(OutputError::UnknownType(other.to_owned())),
@@ -256,7 +272,7 @@ fn is_false(value: Option<&String>) -> bool {
 pub fn outputs(
     values: &[String],
     push: bool,
-    load: bool,
+    load: Option<ImageStore>,
     tags: &[String],
     stdout_is_terminal: bool,
 ) -> Result<Vec<Output>, OutputError> {
@@ -279,8 +295,13 @@ pub fn outputs(
             None => outputs.push(Output::parse("type=registry")?),
         }
     }
-    if load && !outputs.iter().any(|output| output.destination == Destination::ImageStore) {
-        outputs.push(Output::parse("type=docker")?);
+    if let Some(store) = load {
+        let loads = |output: &&mut Output| matches!(output.destination, Destination::ImageStore(_));
+        let destination = Destination::ImageStore(store);
+        match outputs.iter_mut().find(loads) {
+            Some(output) => output.destination = destination,
+            None => outputs.push(Output::new(ExporterKind::Docker, destination)),
+        }
     }
     for output in outputs.iter_mut().filter(|output| output.makes_image()) {
         if !tags.is_empty() {
@@ -308,7 +329,7 @@ mod tests {
         assert_eq!(parsed("new/out"), Output::new(ExporterKind::Local, dir()));
         assert_eq!(parsed("-"), Output::new(ExporterKind::Tar, Destination::Stdout));
         assert_eq!(parsed("type=local,dest=new/out"), Output::new(ExporterKind::Local, dir()));
-        assert_eq!(parsed("type=docker").destination, Destination::ImageStore);
+        assert_eq!(parsed("type=docker").destination, Destination::ImageStore(ImageStore::Found));
         assert_eq!(parsed("type=oci").destination, Destination::Stdout);
         assert_eq!(parsed("type=oci,tar=false,dest=new/out").destination, dir());
         let pushed = parsed("type=registry,\"name=a/b,c/d\"");
@@ -331,15 +352,19 @@ mod tests {
     #[test]
     fn push_and_load_add_to_the_outputs() {
         let tags = ["a/b:c".to_owned()];
-        let pushed = outputs(&["type=image".into()], true, false, &tags, false).unwrap();
+        let pushed = outputs(&["type=image".into()], true, None, &tags, false).unwrap();
         assert_eq!(pushed.len(), 1);
         assert!(pushed[0].pushes());
         assert_eq!(pushed[0].attributes["name"], "a/b:c");
-        let both = outputs(&[], true, true, &tags, false).unwrap();
+        let both = outputs(&[], true, Some(ImageStore::Found), &tags, false).unwrap();
         assert_eq!(both.len(), 2);
-        assert!(matches!(outputs(&[], true, false, &[], false), Err(OutputError::PushWithoutName)));
+        let one = outputs(&["type=docker".into()], false, Some(ImageStore::Own), &tags, false);
+        let one = one.unwrap();
+        assert_eq!(one.len(), 1);
+        assert_eq!(one[0].destination, Destination::ImageStore(ImageStore::Own));
+        assert!(matches!(outputs(&[], true, None, &[], false), Err(OutputError::PushWithoutName)));
         let twice = ["-".to_owned(), "type=oci".to_owned()];
-        assert!(matches!(outputs(&twice, false, false, &[], false), Err(OutputError::StdoutTwice)));
-        assert!(matches!(outputs(&twice, false, false, &[], true), Err(OutputError::Terminal(_))));
+        assert!(matches!(outputs(&twice, false, None, &[], false), Err(OutputError::StdoutTwice)));
+        assert!(matches!(outputs(&twice, false, None, &[], true), Err(OutputError::Terminal(_))));
     }
 }

@@ -50,10 +50,17 @@ impl Project {
 
     /// Builds the project on the shared engine with more arguments.
     pub(crate) fn build(&self, args: &[&str]) -> Ended {
+        self.build_with_env(args, &[])
+    }
+
+    /// The same with more environment.
+    pub(crate) fn build_with_env(&self, args: &[&str], env: &[(&str, &str)]) -> Ended {
         let base = format!("busybox=oci-layout://{}:latest", self.base.layout.display());
         let mut all = vec!["build", ".", "--progress=plain", "--build-context", &base];
         all.extend(args);
-        self.kitwright(&all)
+        let mut whole = vec![("BUILDKIT_HOST", self.address.as_str())];
+        whole.extend(env);
+        self.with_env(&all, &whole)
     }
 
     /// Runs kitwright in the project, in an environment of its own.

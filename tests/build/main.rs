@@ -4,6 +4,7 @@ mod support;
 
 mod interop;
 mod kit;
+mod load;
 mod outputs;
 mod refusals;
 mod reuse;

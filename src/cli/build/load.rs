@@ -1,18 +1,22 @@
 //! `--load`: the image goes to Docker, else to Podman, else to kitwright's own image store.
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
 use crate::cli::image::local_store;
 use crate::cli::report::Failure;
+use crate::engine::failure::SolveError;
 use crate::engine::solve::{ExportTarget, SolveResult};
 use crate::fault::{Classified, Fault};
 use crate::oci::reference::{ImageReference, ReferenceError};
 use crate::oci::store::{Store, StoreGuard};
-use crate::output::exporter::ExporterKind;
+use crate::output::exporter::{ExporterKind, ImageStore};
 
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// How long a program that takes no more may need to say why.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// An image on its way to a local image store.
 pub(super) enum Load {
@@ -48,10 +52,23 @@ impl Classified for LoadError {
     }
 }
 
+impl LoadError {
+    fn failed(program: &'static str, stderr: &[u8]) -> Self {
+        let message = String::from_utf8_lossy(stderr).trim().to_owned();
+        Self::Failed { program, message }
+    }
+}
+
 impl Load {
-    /// Chooses the store, and says what the engine is to export and where to.
-    pub(super) fn start() -> Result<(Self, ExporterKind, ExportTarget), Failure> {
-        match program() {
+    /// Opens the store, and says what the engine is to export and where to.
+    pub(super) fn start(store: ImageStore) -> Result<(Self, ExporterKind, ExportTarget), Failure> {
+        let program = match store {
+            ImageStore::Found => program(),
+            ImageStore::Docker => Some("docker"),
+            ImageStore::Podman => Some("podman"),
+            ImageStore::Own => None,
+        };
+        match program {
             Some(name) => Self::through(name),
             None => Self::into_store(),
         }
@@ -81,6 +98,15 @@ impl Load {
         Ok((Self::Store { store, guard }, ExporterKind::Oci, target))
     }
 
+    /// Says why the program took the image no further, if it did not.
+    async fn refusal(self) -> Option<Failure> {
+        let Self::Program { name, child } = self else { return None };
+        // Its stdin is closed, so it comes to an end by itself.
+        let output = tokio::time::timeout(LAST_WORDS, child.wait_with_output()).await.ok()?.ok()?;
+        let failed = !output.status.success();
+        failed.then(|| LoadError::failed(name, &output.stderr).into())
+    }
+
     /// Waits until the image is in the store; returns where it is, in a line for people.
     pub(super) async fn finish(self, result: &SolveResult) -> Result<String, Failure> {
         match self {
@@ -90,8 +116,7 @@ impl Load {
                 if output.status.success() {
                     return Ok(format!("loaded into {name}"));
                 }
-                let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                Err(LoadError::Failed { program: name, message }.into())
+                Err(LoadError::failed(name, &output.stderr).into())
             }
             Self::Store { store, guard } => {
                 let mut descriptor = result.image_descriptor().ok_or(LoadError::NoImage)?;
@@ -111,6 +136,17 @@ impl Load {
             }
         }
     }
+}
+
+/// Why a build broke whose client failed: a program that refuses the image says more than the pipe
+/// to it.
+pub(super) async fn cause(loads: Vec<Load>, error: SolveError) -> Failure {
+    for load in loads {
+        if let Some(refusal) = load.refusal().await {
+            return refusal;
+        }
+    }
+    error.into()
 }
 
 /// Docker if its daemon answers, else Podman if it is installed.

@@ -41,8 +41,8 @@ impl Exports {
                 ExportTarget::Directory { path: path.clone(), delete }
             }
             Destination::Directory(path) => ExportTarget::Layout(path.clone()),
-            Destination::ImageStore => {
-                let (load, load_kind, target) = Load::start()?;
+            Destination::ImageStore(store) => {
+                let (load, load_kind, target) = Load::start(*store)?;
                 if matches!(load, Load::Store { .. }) {
                     // The own store is read on this machine: what is quick to make serves it best.
                     attributes.entry("compression".into()).or_insert_with(|| "zstd".into());

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 
 use super::Build;
 use crate::attributes::{self, AttributesError};
+use crate::cli::args::LoadInto;
 use crate::fault::{Classified, Fault};
 use crate::oci::reference::{ImageReference, ReferenceError};
 use crate::output::exporter::{self, Output, OutputError};
@@ -51,8 +52,8 @@ impl Request {
             args.output.tag.iter().map(|t| full_name(t)).collect::<Result<_, _>>()?;
         let terminal = std::io::stdout().is_terminal();
         let output = &args.output;
-        let mut outputs =
-            exporter::outputs(&output.output, output.push, output.load, &tags, terminal)?;
+        let load = output.load.and_then(LoadInto::image_store);
+        let mut outputs = exporter::outputs(&output.output, output.push, load, &tags, terminal)?;
         let annotations = annotations(&output.annotation)?;
         for output in outputs.iter_mut().filter(|output| output.makes_image()) {
             output.attributes.extend(annotations.clone());
