@@ -34,4 +34,5 @@ pub mod fault;
 pub mod key;
 pub mod oci;
 pub mod output;
+pub mod parallel;
 pub mod plan;

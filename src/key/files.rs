@@ -5,20 +5,24 @@
 //! context's files belong to root in the engine, whoever owns them here.
 //!
 //! Contents are remembered from run to run ([`Memory`]), so that a context in which nothing changed
-//! is not read again.
+//! is not read again: not its files, and, when all of them are as they were, not even what is
+//! remembered of each.
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use rustix::fs::{CWD, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
 use super::graph::Read;
-use super::memory::Memory;
+use super::memory::{Memory, Stats, nanoseconds};
 use crate::engine::session::SessionError;
-use crate::engine::session::filesync::listing::{Kind, Listed, list};
+use crate::engine::session::filesync::listing::{Kind, Listed, Xattrs, list};
 use crate::fault::{Classified, Fault};
 use crate::oci::digest::Digest;
+use crate::parallel::spread;
 use crate::plan::pattern::{PatternError, Patterns};
 
 /// Files that cannot be digested.
@@ -72,25 +76,58 @@ pub fn digest(
     read: &Read,
     memory: &mut Memory,
 ) -> Result<Digest, FilesError> {
+    let begun = nanoseconds();
     let path = read.path.trim_matches('/');
     let follow = if path.is_empty() { Vec::new() } else { vec![path.to_owned()] };
     let listed = list(&directory.root, follow, directory.exclude.clone())?;
     let scope = Scope::of(read)?;
     let chosen: Vec<&Listed> = listed.iter().filter(|file| scope.covers(file)).collect();
-    let contents = contents(directory, &chosen, memory)?;
-    let mut hash = Sha256::new();
-    for (file, content) in chosen.iter().zip(contents) {
-        line(&mut hash, file, content);
+    let question = question(directory, read);
+    let stats = Stats::of(&chosen, begun);
+    if let Some(digest) = memory.recall_all(question, &stats) {
+        return Ok(digest);
     }
-    Ok(Digest::from_bytes(hash.finalize().into()))
+    let facts = facts(directory, &chosen, memory)?;
+    let mut hash = Sha256::new();
+    for (file, fact) in chosen.iter().zip(&facts) {
+        line(&mut hash, file, fact);
+    }
+    let digest = Digest::from_bytes(hash.finalize().into());
+    memory.note_all(question, stats, digest);
+    Ok(digest)
+}
+
+/// What is asked: the same question about the same files has the same answer.
+fn question(directory: &Directory, read: &Read) -> Digest {
+    let mut hash = Sha256::new();
+    let mut text = |text: &[u8]| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    text(directory.root.as_os_str().as_bytes());
+    text(read.path.as_bytes());
+    for list in [&directory.exclude, &read.include, &read.exclude] {
+        text(&(list.len() as u64).to_be_bytes());
+        list.iter().for_each(|pattern| text(pattern.as_bytes()));
+    }
+    Digest::from_bytes(hash.finalize().into())
+}
+
+/// What only reading a file tells.
+struct Fact {
+    /// The digest of a regular file's content.
+    content: Option<Digest>,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether the content was read now.
+    is_new: bool,
 }
 
 /// Feeds one file into the digest. Every field ends with a zero byte, which no path contains.
-fn line(hash: &mut Sha256, file: &Listed, content: Option<Digest>) {
+fn line(hash: &mut Sha256, file: &Listed, fact: &Fact) {
     let mode = format!("{:o}", file.mode);
     let (kind, value): (&str, Vec<u8>) = match &file.kind {
         Kind::Regular => {
-            ("file", content.map(|digest| digest.to_string()).unwrap_or_default().into())
+            ("file", fact.content.map(|digest| digest.to_string()).unwrap_or_default().into())
         }
         Kind::HardLink(first) => ("hardlink", first.clone()),
         Kind::Directory => ("directory", Vec::new()),
@@ -101,7 +138,7 @@ fn line(hash: &mut Sha256, file: &Listed, content: Option<Digest>) {
         hash.update(field);
         hash.update([0]);
     }
-    for (name, value) in &file.xattrs {
+    for (name, value) in &fact.xattrs {
         hash.update(name);
         hash.update([0]);
         hash.update((value.len() as u64).to_be_bytes());
@@ -149,53 +186,78 @@ impl Scope {
     }
 }
 
-/// Threads that read files.
-const READERS: usize = 4;
+/// Files in a row that one thread reads: enough that taking the next ones costs nothing.
+const BATCH: usize = 64;
 
-/// The digests of the regular files among `files`.
-fn contents(
+/// What must be read of each of `files`, from the memory where that knows it.
+fn facts(
     directory: &Directory,
     files: &[&Listed],
     memory: &mut Memory,
-) -> Result<Vec<Option<Digest>>, FilesError> {
-    let mut digests: Vec<Option<Digest>> = vec![None; files.len()];
-    let mut unread = Vec::new();
-    for (at, file) in files.iter().enumerate().filter(|(_, file)| file.kind == Kind::Regular) {
-        match memory.recall(&directory.root, file) {
-            Some(digest) => digests[at] = Some(digest),
-            None => unread.push(at),
+) -> Result<Vec<Fact>, FilesError> {
+    memory.load();
+    let known = &*memory;
+    let facts = spread(
+        files.len().div_ceil(BATCH),
+        1,
+        || Reader::new(directory),
+        |reader, batch| {
+            let files = &files[batch * BATCH..files.len().min((batch + 1) * BATCH)];
+            files.iter().map(|file| reader.fact(file, known)).collect::<Result<Vec<_>, _>>()
+        },
+    )?;
+    let facts: Vec<Fact> = facts.into_iter().flatten().collect();
+    for (file, fact) in files.iter().zip(&facts) {
+        match fact.content {
+            Some(digest) if fact.is_new => memory.note(&directory.root, file, digest),
+            Some(_) => memory.count_hit(),
+            None => {}
         }
     }
-    let share = unread.len().div_ceil(READERS).max(1);
-    let read = |part: &[usize]| -> Result<Vec<(usize, Digest)>, FilesError> {
-        part.iter().map(|at| Ok((*at, file_digest(&directory.root, files[*at])?))).collect()
-    };
-    let found: Vec<(usize, Digest)> = std::thread::scope(|scope| {
-        let readers: Vec<_> =
-            unread.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
-        let mut found = Vec::with_capacity(unread.len());
-        for reader in readers {
-            match reader.join() {
-                Ok(part) => found.extend(part?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok::<_, FilesError>(found)
-    })?;
-    for (at, digest) in found {
-        memory.note(&directory.root, files[at], digest);
-        digests[at] = Some(digest);
-    }
-    Ok(digests)
+    Ok(facts)
 }
 
-fn file_digest(root: &Path, file: &Listed) -> Result<Digest, FilesError> {
-    let path = root.join(OsStr::from_bytes(&file.path));
-    let failed = |source| FilesError::Content { path: path.clone(), source };
-    let mut from = std::fs::File::open(&path).map_err(failed)?;
+/// What one thread reads files with.
+struct Reader<'a> {
+    directory: &'a Directory,
+    xattrs: Xattrs,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(directory: &'a Directory) -> Self {
+        Self { directory, xattrs: Xattrs::new(&directory.root), buffer: vec![0; 256 << 10] }
+    }
+
+    fn fact(&mut self, file: &Listed, memory: &Memory) -> Result<Fact, FilesError> {
+        let path = || self.directory.root.join(OsStr::from_bytes(&file.path));
+        let failed = |source| FilesError::Content { path: path(), source };
+        let xattrs = self.xattrs.read(&file.path).map_err(|error| failed(error.into()))?.to_vec();
+        if file.kind != Kind::Regular {
+            return Ok(Fact { content: None, xattrs, is_new: false });
+        }
+        let known = memory.recall(&self.directory.root, file);
+        let is_new = known.is_none();
+        let content = match known {
+            Some(digest) => digest,
+            None => content(&path(), &mut self.buffer).map_err(failed)?,
+        };
+        Ok(Fact { content: Some(content), xattrs, is_new })
+    }
+}
+
+fn content(path: &std::path::Path, buffer: &mut [u8]) -> std::io::Result<Digest> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let mut file = std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
     let mut hash = Sha256::new();
-    std::io::copy(&mut from, &mut hash).map_err(failed)?;
-    Ok(Digest::from_bytes(hash.finalize().into()))
+    loop {
+        match file.read(buffer) {
+            Ok(0) => return Ok(Digest::from_bytes(hash.finalize().into())),
+            Ok(length) => hash.update(&buffer[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Digests every read, by the directories of the build.

@@ -2,21 +2,27 @@
 //!
 //! A file is taken to be unchanged when inode, size, modification time and change time are what they
 //! were, and the change time was not so recent when it was read that a later change could bear the
-//! same one. The file on disk is a cache: anything wrong with it only means reading again.
+//! same one. The same holds for all files of a question at once, which saves looking at what is
+//! known of each. The file on disk is a cache: anything wrong with it only means reading again.
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::engine::session::filesync::listing::Listed;
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::session::filesync::listing::{Kind, Listed};
 use crate::oci::digest::Digest;
 
 /// The first bytes of the file: its format.
-const MAGIC: &[u8; 8] = b"kwfiles1";
+const MAGIC: &[u8; 8] = b"kwfiles2";
 
 /// A file that changed within this time before it was noted is read again, in nanoseconds: clocks of
 /// file systems tick coarsely.
 const GRACE: i64 = 20_000_000;
+
+/// How many files are kept: beyond that, the half that was read longest ago is forgotten.
+const KEPT: usize = 400_000;
 
 /// What is known of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,10 +39,68 @@ struct Known {
 /// Bytes of a [`Known`] on disk.
 const RECORD: usize = 72;
 
+/// What the system says of all files of a question.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stats {
+    /// The digest of that.
+    digest: [u8; 32],
+    /// The last change of any of them.
+    changed: i64,
+    /// When looking at them began.
+    begun: i64,
+}
+
+impl Stats {
+    /// Sums up `files`, which were looked at after `begun`.
+    pub(super) fn of(files: &[&Listed], begun: i64) -> Self {
+        let mut hash = Sha256::new();
+        let mut record = Vec::with_capacity(256);
+        let mut changed = i64::MIN;
+        for file in files {
+            record.clear();
+            for number in [file.inode, file.size, u64::from(file.mode)] {
+                record.extend_from_slice(&number.to_le_bytes());
+            }
+            for time in [file.modified, file.changed] {
+                record.extend_from_slice(&time.to_le_bytes());
+            }
+            let (kind, rest): (u8, &[u8]) = match &file.kind {
+                Kind::Regular => (0, &[]),
+                Kind::HardLink(first) => (1, first),
+                Kind::Directory => (2, &[]),
+                Kind::Symlink(target) => (3, target),
+                // Their numbers change with their change time alone.
+                Kind::Special(..) => (4, &[]),
+            };
+            record.push(kind);
+            for text in [&file.path, rest] {
+                record.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                record.extend_from_slice(text);
+            }
+            hash.update(&record);
+            changed = changed.max(file.changed);
+        }
+        Self { digest: hash.finalize().into(), changed, begun }
+    }
+}
+
+/// The answer to a question about many files, and what they were like.
+#[derive(Clone, Copy)]
+struct Answer {
+    stats: Stats,
+    digest: [u8; 32],
+}
+
+/// Bytes of a question and its [`Answer`] on disk.
+const ANSWER: usize = 112;
+
 /// Digests of files from earlier runs.
 pub struct Memory {
     /// Where it is kept; nowhere when it is only for this run.
     place: Option<PathBuf>,
+    answers: BTreeMap<[u8; 32], Answer>,
+    /// Files as they lie on disk, as long as nobody has asked for one.
+    unread: Vec<u8>,
     files: BTreeMap<Vec<u8>, Known>,
     dirty: bool,
     hits: usize,
@@ -46,14 +110,29 @@ impl Memory {
     /// A memory of nothing that is not kept.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { place: None, files: BTreeMap::new(), dirty: false, hits: 0 }
+        Self {
+            place: None,
+            answers: BTreeMap::new(),
+            unread: Vec::new(),
+            files: BTreeMap::new(),
+            dirty: false,
+            hits: 0,
+        }
     }
 
     /// The memory kept in the file `place`, empty if that cannot be read.
     #[must_use]
     pub fn open(place: PathBuf) -> Self {
-        let files = std::fs::read(&place).ok().and_then(|bytes| parse(&bytes)).unwrap_or_default();
-        Self { place: Some(place), files, dirty: false, hits: 0 }
+        let mut memory = Self::empty();
+        if let Ok(bytes) = std::fs::read(&place)
+            && let Some((answers, at)) = answers(&bytes)
+        {
+            memory.answers = answers;
+            memory.unread = bytes;
+            memory.unread.drain(..at);
+        }
+        memory.place = Some(place);
+        memory
     }
 
     /// How many files were recalled.
@@ -62,29 +141,52 @@ impl Memory {
         self.hits
     }
 
+    /// Counts a file that was recalled.
+    pub(super) const fn count_hit(&mut self) {
+        self.hits += 1;
+    }
+
+    /// The answer to `question`, if all its files are as they were when it was noted.
+    pub(super) fn recall_all(&self, question: Digest, stats: &Stats) -> Option<Digest> {
+        let answer = self.answers.get(question.as_bytes())?;
+        let same = answer.stats.digest == stats.digest
+            && answer.stats.begun.saturating_sub(answer.stats.changed) > GRACE;
+        same.then(|| Digest::from_bytes(answer.digest))
+    }
+
+    /// Notes the answer to `question`.
+    pub(super) fn note_all(&mut self, question: Digest, stats: Stats, digest: Digest) {
+        let answer = Answer { stats, digest: *digest.as_bytes() };
+        self.answers.insert(*question.as_bytes(), answer);
+        self.dirty = true;
+    }
+
+    /// Makes ready to [recall](Self::recall) single files.
+    pub(super) fn load(&mut self) {
+        if let Some(files) = files(&std::mem::take(&mut self.unread)) {
+            self.files.extend(files);
+        }
+    }
+
     /// The digest of a file, if it is as it was when that was noted.
-    pub(super) fn recall(&mut self, root: &Path, file: &Listed) -> Option<Digest> {
+    pub(super) fn recall(&self, root: &Path, file: &Listed) -> Option<Digest> {
         let known = self.files.get(&name(root, file))?;
         let same = known.inode == file.inode
             && known.size == file.size
             && known.modified == file.modified
             && known.changed == file.changed
             && known.noted.saturating_sub(known.changed) > GRACE;
-        same.then(|| {
-            self.hits += 1;
-            Digest::from_bytes(known.digest)
-        })
+        same.then(|| Digest::from_bytes(known.digest))
     }
 
     /// Notes the digest of a file that was just read.
     pub(super) fn note(&mut self, root: &Path, file: &Listed, digest: Digest) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let known = Known {
             inode: file.inode,
             size: file.size,
             modified: file.modified,
             changed: file.changed,
-            noted: i64::try_from(since.as_nanos()).unwrap_or(0),
+            noted: nanoseconds(),
             digest: *digest.as_bytes(),
         };
         self.files.insert(name(root, file), known);
@@ -97,6 +199,15 @@ impl Memory {
         for known in self.files.values_mut() {
             known.noted = known.changed + GRACE + 1;
         }
+        for answer in self.answers.values_mut() {
+            answer.stats.begun = answer.stats.changed + GRACE + 1;
+        }
+    }
+
+    /// Forgets the answers about many files at once.
+    #[cfg(test)]
+    pub(super) fn forget_answers(&mut self) {
+        self.answers.clear();
     }
 
     /// Writes it down if it has learnt anything.
@@ -108,8 +219,24 @@ impl Memory {
         let (Some(place), true) = (&self.place, self.dirty) else { return Ok(()) };
         let folder = place.parent().unwrap_or(Path::new("."));
         fs_err::create_dir_all(folder)?;
+        let file = tempfile::NamedTempFile::new_in(folder)?;
+        fs_err::write(file.path(), self.bytes())?;
+        file.persist(place).map(drop).map_err(|error| error.error)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        for (name, known) in &self.files {
+        bytes.extend_from_slice(&(self.answers.len() as u64).to_le_bytes());
+        for (question, answer) in &self.answers {
+            bytes.extend_from_slice(question);
+            bytes.extend_from_slice(&answer.stats.digest);
+            bytes.extend_from_slice(&answer.stats.changed.to_le_bytes());
+            bytes.extend_from_slice(&answer.stats.begun.to_le_bytes());
+            bytes.extend_from_slice(&answer.digest);
+        }
+        bytes.extend_from_slice(&self.unread);
+        let oldest = if self.files.len() > KEPT { self.latest() } else { i64::MIN };
+        for (name, known) in self.files.iter().filter(|(_, known)| known.noted >= oldest) {
             let Ok(length) = u32::try_from(name.len()) else { continue };
             bytes.extend_from_slice(&length.to_le_bytes());
             bytes.extend_from_slice(name);
@@ -121,10 +248,21 @@ impl Memory {
             }
             bytes.extend_from_slice(&known.digest);
         }
-        let file = tempfile::NamedTempFile::new_in(folder)?;
-        fs_err::write(file.path(), bytes)?;
-        file.persist(place).map(drop).map_err(|error| error.error)
+        bytes
     }
+
+    /// The time since which half of the files were noted.
+    fn latest(&self) -> i64 {
+        let mut times: Vec<i64> = self.files.values().map(|known| known.noted).collect();
+        let middle = times.len() / 2;
+        *times.select_nth_unstable(middle).1
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn nanoseconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(0)
 }
 
 fn name(root: &Path, file: &Listed) -> Vec<u8> {
@@ -136,23 +274,43 @@ fn name(root: &Path, file: &Listed) -> Vec<u8> {
     name
 }
 
-fn parse(bytes: &[u8]) -> Option<BTreeMap<Vec<u8>, Known>> {
-    let mut rest = bytes.strip_prefix(MAGIC)?;
+fn number(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..at + 8].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+/// Reads the answers, and how many bytes they and the head take.
+fn answers(bytes: &[u8]) -> Option<(BTreeMap<[u8; 32], Answer>, usize)> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (count, rest) = rest.split_first_chunk::<8>()?;
+    let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
+    let size = count.checked_mul(ANSWER)?;
+    let (records, _) = rest.split_at_checked(size)?;
+    let mut answers = BTreeMap::new();
+    for record in records.chunks_exact(ANSWER) {
+        let stats = Stats {
+            digest: record[32..64].try_into().ok()?,
+            changed: number(record, 64).cast_signed(),
+            begun: number(record, 72).cast_signed(),
+        };
+        let answer = Answer { stats, digest: record[80..].try_into().ok()? };
+        answers.insert(record[..32].try_into().ok()?, answer);
+    }
+    Some((answers, MAGIC.len() + 8 + size))
+}
+
+fn files(mut rest: &[u8]) -> Option<BTreeMap<Vec<u8>, Known>> {
     let mut files = Vec::new();
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk::<4>()?;
         let length = u32::from_le_bytes(*length) as usize;
         let (name, after) = after.split_at_checked(length)?;
         let (record, after) = after.split_first_chunk::<RECORD>()?;
-        let number = |at: usize| {
-            record[at..at + 8].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
-        };
         let known = Known {
-            inode: number(0),
-            size: number(8),
-            modified: number(16).cast_signed(),
-            changed: number(24).cast_signed(),
-            noted: number(32).cast_signed(),
+            inode: number(record, 0),
+            size: number(record, 8),
+            modified: number(record, 16).cast_signed(),
+            changed: number(record, 24).cast_signed(),
+            noted: number(record, 32).cast_signed(),
             digest: record[40..].try_into().ok()?,
         };
         files.push((name.to_vec(), known));
@@ -165,13 +323,9 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<Vec<u8>, Known>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::session::filesync::listing::Kind;
 
-    #[test]
-    fn what_is_saved_is_recalled_and_rubbish_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("files");
-        let file = Listed {
+    fn file() -> Listed {
+        Listed {
             path: b"a".to_vec(),
             kind: Kind::Regular,
             mode: 0o644,
@@ -179,18 +333,73 @@ mod tests {
             modified: -5,
             changed: 7,
             inode: u64::MAX,
-            xattrs: Vec::new(),
-        };
-        let mut memory = Memory::open(place.clone());
-        memory.note(Path::new("/r"), &file, Digest::of(b"x"));
-        memory.save().unwrap();
-        let mut again = Memory::open(place.clone());
-        assert_eq!(again.recall(Path::new("/r"), &file), Some(Digest::of(b"x")));
-        assert_eq!(again.recall(Path::new("/other"), &file), None);
-        let bytes = fs_err::read(&place).unwrap();
-        for broken in [&bytes[..bytes.len() - 1], b"kwfiles0", b""] {
-            fs_err::write(&place, broken).unwrap();
-            assert_eq!(Memory::open(place.clone()).recall(Path::new("/r"), &file), None);
         }
+    }
+
+    #[test]
+    fn what_is_saved_is_recalled_and_rubbish_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("files");
+        let (file, root) = (file(), Path::new("/r"));
+        let stats = Stats::of(&[&file], nanoseconds());
+        let (question, answer) = (Digest::of(b"?"), Digest::of(b"!"));
+        let mut memory = Memory::open(place.clone());
+        memory.note(root, &file, Digest::of(b"x"));
+        memory.note_all(question, stats, answer);
+        memory.save().unwrap();
+        let open = || {
+            let mut memory = Memory::open(place.clone());
+            memory.load();
+            memory
+        };
+        let again = open();
+        assert_eq!(again.recall(root, &file), Some(Digest::of(b"x")));
+        assert_eq!(again.recall(Path::new("/other"), &file), None);
+        assert_eq!(again.recall_all(question, &stats), Some(answer));
+        assert_eq!(again.recall_all(answer, &stats), None);
+        let bytes = fs_err::read(&place).unwrap();
+        for broken in [&bytes[..bytes.len() - 1], b"kwfiles0", b"", &bytes[..40]] {
+            fs_err::write(&place, broken).unwrap();
+            assert_eq!(open().recall(root, &file), None);
+        }
+    }
+
+    #[test]
+    fn files_that_nobody_asked_for_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("files");
+        let (file, root) = (file(), Path::new("/r"));
+        let mut memory = Memory::open(place.clone());
+        memory.note(root, &file, Digest::of(b"x"));
+        memory.save().unwrap();
+        let mut memory = Memory::open(place.clone());
+        memory.note_all(Digest::of(b"?"), Stats::of(&[], 0), Digest::of(b"!"));
+        memory.save().unwrap();
+        let mut memory = Memory::open(place);
+        memory.load();
+        assert_eq!(memory.recall(root, &file), Some(Digest::of(b"x")));
+    }
+
+    #[test]
+    fn everything_that_the_system_says_counts() {
+        let first = file();
+        let mut others = vec![first.clone(); 8];
+        others[1].path = b"b".to_vec();
+        others[2].kind = Kind::Directory;
+        others[3].mode = 0o600;
+        others[4].size = 4;
+        others[5].modified = 1;
+        others[6].changed = 1;
+        others[7].inode = 1;
+        let question = Digest::of(b"?");
+        let mut memory = Memory::empty();
+        memory.note_all(question, Stats::of(&[&first], nanoseconds()), question);
+        for (number, other) in others.iter().enumerate() {
+            let found = memory.recall_all(question, &Stats::of(&[other], 0));
+            assert_eq!(found.is_some(), number == 0, "{number}");
+        }
+        // Changed while it was looked at: the next change may bear the same time.
+        memory.note_all(question, Stats::of(&[&first], first.changed + GRACE), question);
+        assert_eq!(memory.recall_all(question, &Stats::of(&[&first], 0)), None);
     }
 }

@@ -1,9 +1,27 @@
 //! The files of a transfer without the transfer: what the daemon would be told of them.
+//!
+//! A transfer announces files while the daemon already asks for others, so it walks alone. Here
+//! nobody waits for the first file: the directories of one depth are read side by side, and put in
+//! a transfer's order at the end.
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use rustix::fs::{CWD, FileType, OFlags};
+use rustix::io::Errno;
+
 use super::Wanted;
-use super::walk::{Entry, Stopped, Visitor, WalkError, go_mode, walk};
+use super::select::{Level, Selection, Verdict};
+use super::walk::{Names, Stat, WalkError, failed, go_mode, open_directory, stat};
 use crate::engine::session::SessionError;
+use crate::parallel::spread;
+
+pub use super::xattrs::Xattrs;
+
+/// So many directories are worth a thread.
+const GRAIN: usize = 4;
 
 /// A file, directory or link that a transfer announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +40,6 @@ pub struct Listed {
     pub changed: i64,
     /// Number of the file on its device.
     pub inode: u64,
-    /// Extended attributes that travel.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What a listed file is.
@@ -56,39 +72,268 @@ pub fn list(
 ) -> Result<Vec<Listed>, SessionError> {
     let wanted = Wanted { name: String::new(), include: Vec::new(), exclude, follow };
     let selection = wanted.selection(root)?;
-    let mut listing = Listing(Vec::new());
-    match walk(root, &selection, &mut listing) {
-        Ok(()) | Err(WalkError::Stopped) => Ok(listing.0),
-        Err(WalkError::Io { path, source }) => Err(SessionError::Context { path, source }),
+    let directories = read(root, &selection).map_err(|error| match error {
+        WalkError::Io { path, source } => SessionError::Context { path, source },
+        WalkError::Stopped => {
+            let source = std::io::ErrorKind::Interrupted.into();
+            SessionError::Context { path: root.to_owned(), source }
+        }
+    })?;
+    let mut order = Order { directories, listed: Vec::new(), hard_links: BTreeMap::new() };
+    order.directory(0, &mut Vec::new());
+    Ok(order.listed)
+}
+
+/// A directory to read, and what is in it.
+#[derive(Default)]
+struct Directory {
+    path: Vec<u8>,
+    level: Level,
+    /// Whether it is part of the transfer by itself.
+    is_taken: bool,
+    /// None for one that is not there, or must not be read and need not.
+    items: Option<Vec<Item>>,
+}
+
+/// Something in a directory.
+struct Item {
+    path: Vec<u8>,
+    stat: Stat,
+    link: Vec<u8>,
+    /// What identifies a file that has more names than one.
+    identity: Option<(u64, u64)>,
+    below: Below,
+}
+
+/// What is below an item.
+enum Below {
+    Nothing,
+    /// A directory that is yet to be read.
+    Unread(Level, Verdict),
+    /// The directory, by its number.
+    Directory(usize),
+}
+
+/// Reads all directories, those of one depth side by side.
+fn read(root: &Path, selection: &Selection) -> Result<Vec<Directory>, WalkError> {
+    let mut directories = vec![Directory { is_taken: true, ..Directory::default() }];
+    let mut begin = 0;
+    while begin < directories.len() {
+        let depth = &directories[begin..];
+        let found = spread(
+            depth.len(),
+            GRAIN,
+            || Vec::with_capacity(32 << 10),
+            |dirents, piece| items(root, selection, &depth[piece], dirents),
+        )?;
+        let end = directories.len();
+        for (number, mut items) in (begin..end).zip(found) {
+            for item in items.iter_mut().flatten() {
+                if let Below::Unread(level, verdict) = &mut item.below {
+                    let (path, level) = (item.path.clone(), std::mem::take(level));
+                    let is_taken = *verdict == Verdict::Take;
+                    item.below = Below::Directory(directories.len());
+                    directories.push(Directory { path, level, is_taken, items: None });
+                }
+            }
+            directories[number].items = items;
+        }
+        begin = end;
+    }
+    Ok(directories)
+}
+
+/// Reads one directory.
+fn items(
+    root: &Path,
+    selection: &Selection,
+    directory: &Directory,
+    dirents: &mut Vec<u8>,
+) -> Result<Option<Vec<Item>>, WalkError> {
+    let path = root.join(OsStr::from_bytes(&directory.path));
+    let is_root = directory.path.is_empty();
+    let flags = if is_root { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let opened = open_directory(CWD, &path, flags).and_then(|handle| {
+        let names = Names::read(&handle, dirents)?;
+        Ok((handle, names))
+    });
+    let (handle, names) = match opened {
+        Ok(opened) => opened,
+        // It went away, or became something else, since its name was read.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !is_root => return Ok(None),
+        Err(Errno::ACCESS | Errno::PERM) if !directory.is_taken => return Ok(None),
+        Err(error) => return Err(failed(root, &directory.path, error)),
+    };
+    let mut items = Vec::with_capacity(names.entries.len());
+    let prefix = if is_root { 0 } else { directory.path.len() + 1 };
+    let mut path = directory.path.clone();
+    for (at, kind) in &names.entries {
+        let name = names.name(*at);
+        path.truncate(prefix.saturating_sub(1));
+        if !is_root {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name.to_bytes());
+        let below = if *kind == FileType::Directory {
+            match selection.directory(&path, &directory.level) {
+                (Verdict::Skip, _) => continue,
+                (verdict, level) => Below::Unread(level, verdict),
+            }
+        } else if selection.file(&path, &directory.level) {
+            Below::Nothing
+        } else {
+            continue;
+        };
+        match look(&handle, name) {
+            Ok((stat, identity, link)) => {
+                items.push(Item { path: path.clone(), stat, link, identity, below });
+            }
+            Err(Errno::NOENT | Errno::INVAL) => {}
+            Err(error) => return Err(failed(root, &path, error)),
+        }
+    }
+    Ok(Some(items))
+}
+
+type Look = (Stat, Option<(u64, u64)>, Vec<u8>);
+
+fn look(directory: &OwnedFd, name: &std::ffi::CStr) -> Result<Look, Errno> {
+    let (stat, identity) = stat(directory, name)?;
+    let link = match stat.mode & go_mode::SYMLINK {
+        0 => Vec::new(),
+        _ => rustix::fs::readlinkat(directory, name, Vec::new())?.into_bytes(),
+    };
+    Ok((stat, identity, link))
+}
+
+/// Puts what was read in order.
+struct Order {
+    directories: Vec<Directory>,
+    listed: Vec<Listed>,
+    /// The first path of each file that has more than one.
+    hard_links: BTreeMap<(u64, u64), Vec<u8>>,
+}
+
+impl Order {
+    /// Lists what is in a directory; `waiting` are those above that nothing has needed so far.
+    fn directory(&mut self, number: usize, waiting: &mut Vec<Listed>) {
+        for item in self.directories[number].items.take().unwrap_or_default() {
+            let Below::Directory(below) = item.below else {
+                self.listed.append(waiting);
+                let listed = self.file(item);
+                self.listed.push(listed);
+                continue;
+            };
+            if self.directories[below].items.is_none() {
+                continue;
+            }
+            waiting.push(entry(item.path, item.stat, Kind::Directory));
+            if self.directories[below].is_taken {
+                self.listed.append(waiting);
+            }
+            let above = waiting.len();
+            self.directory(below, waiting);
+            // Nothing in it was taken: then it still waits, on top.
+            if above > 0 && waiting.len() == above {
+                waiting.pop();
+            }
+        }
+    }
+
+    fn file(&mut self, item: Item) -> Listed {
+        let Item { path, mut stat, link, identity, .. } = item;
+        let kind = match stat.mode & go_mode::TYPE {
+            0 => match identity.and_then(|identity| self.hard_links.get(&identity)) {
+                Some(first) => {
+                    stat.size = 0;
+                    Kind::HardLink(first.clone())
+                }
+                None => {
+                    if let Some(identity) = identity {
+                        self.hard_links.insert(identity, path.clone());
+                    }
+                    Kind::Regular
+                }
+            },
+            go_mode::SYMLINK => Kind::Symlink(link),
+            _ => Kind::Special(stat.device_major, stat.device_minor),
+        };
+        entry(path, stat, kind)
     }
 }
 
-struct Listing(Vec<Listed>);
+fn entry(path: Vec<u8>, stat: Stat, kind: Kind) -> Listed {
+    let Stat { mode, size, modified, changed, inode, .. } = stat;
+    Listed { path, kind, mode, size, modified, changed, inode }
+}
 
-impl Visitor for Listing {
-    fn enter(&mut self, _: u32, _: &[u8]) -> u32 {
-        0
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::super::walk::{Entry, Stopped, Visitor, walk};
+    use super::*;
+
+    /// What a transfer announces.
+    struct Announced(Vec<Listed>);
+
+    impl Visitor for Announced {
+        fn enter(&mut self, _: u32, _: &[u8]) -> u32 {
+            0
+        }
+
+        fn entry(&mut self, _: u32, _: &[u8], entry: &Entry<'_>) -> Result<(), Stopped> {
+            let kind = match entry.stat.mode & go_mode::TYPE {
+                0 if entry.link.is_empty() => Kind::Regular,
+                0 => Kind::HardLink(entry.link.to_vec()),
+                go_mode::DIRECTORY => Kind::Directory,
+                go_mode::SYMLINK => Kind::Symlink(entry.link.to_vec()),
+                _ => Kind::Special(entry.stat.device_major, entry.stat.device_minor),
+            };
+            self.0.push(super::entry(entry.path.to_vec(), entry.stat, kind));
+            Ok(())
+        }
     }
 
-    fn entry(&mut self, _: u32, _: &[u8], entry: &Entry<'_>) -> Result<(), Stopped> {
-        let stat = &entry.stat;
-        let kind = match stat.mode & go_mode::TYPE {
-            0 if entry.link.is_empty() => Kind::Regular,
-            0 => Kind::HardLink(entry.link.to_vec()),
-            go_mode::DIRECTORY => Kind::Directory,
-            go_mode::SYMLINK => Kind::Symlink(entry.link.to_vec()),
-            _ => Kind::Special(stat.device_major, stat.device_minor),
-        };
-        self.0.push(Listed {
-            path: entry.path.to_vec(),
-            kind,
-            mode: stat.mode,
-            size: stat.size,
-            modified: stat.modified,
-            changed: stat.changed,
-            inode: stat.inode,
-            xattrs: entry.xattrs.to_vec(),
-        });
-        Ok(())
+    #[test]
+    fn it_lists_what_a_transfer_announces_in_its_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for number in 0..40 {
+            for name in ["b/x.c", "b/y.h", "b-c/z", "a", "deep/er/and/deeper/f.c", "node/only.log"]
+            {
+                let path = root.join(format!("d{number}")).join(name);
+                fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+                fs_err::write(path, name).unwrap();
+            }
+        }
+        symlink("d1/b", root.join("link")).unwrap();
+        fs_err::hard_link(root.join("d1/a"), root.join("d0/twin")).unwrap();
+        rustix::fs::mknodat(CWD, root.join("pipe"), FileType::Fifo, 0o600.into(), 0).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o4755);
+        fs_err::set_permissions(root.join("d1/b/x.c"), mode).unwrap();
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let cases: [(&[&str], &[&str]); 7] = [
+            (&[], &[]),
+            (&[], &["*", "!d1/b", "!d3*/deep/**/*.c"]),
+            (&[], &["**/*.h", "d2"]),
+            (&["link", "d5/deep"], &["**/*.c"]),
+            (&["d7/b*"], &[]),
+            (&[], &["**", "!**/only.log"]),
+            (&["missing"], &[]),
+        ];
+        for (follow, exclude) in cases {
+            let (follow, exclude): (Vec<String>, Vec<String>) = (texts(follow), texts(exclude));
+            let wanted = Wanted {
+                name: String::new(),
+                include: Vec::new(),
+                exclude: exclude.clone(),
+                follow: follow.clone(),
+            };
+            let mut announced = Announced(Vec::new());
+            walk(root, &wanted.selection(root).unwrap(), &mut announced).unwrap();
+            let listed = list(root, follow.clone(), exclude.clone()).unwrap();
+            assert_eq!(listed, announced.0, "{follow:?} {exclude:?}");
+        }
     }
 }

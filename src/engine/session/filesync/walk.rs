@@ -120,22 +120,51 @@ struct Frame {
     level: Level,
     /// How long its path is.
     path: usize,
-    listing: Listing,
+    names: Names,
+    /// The entry to look at next.
+    next: usize,
     /// Its metadata, as long as it has not been sent.
     unsent: Option<Stat>,
 }
 
-/// The entries of a directory, in order.
+/// The names in a directory, in order.
 #[derive(Default)]
-struct Listing {
+pub(super) struct Names {
     names: Vec<u8>,
     /// Where each name begins, and what it is; names end with a zero byte.
-    entries: Vec<(u32, FileType)>,
-    next: usize,
+    pub(super) entries: Vec<(u32, FileType)>,
 }
 
-impl Listing {
-    fn name(&self, at: u32) -> &CStr {
+impl Names {
+    /// Reads them, with the spare capacity of `dirents` to work in.
+    pub(super) fn read(directory: &OwnedFd, dirents: &mut Vec<u8>) -> Result<Self, Errno> {
+        let mut found = Self::default();
+        let mut unread = RawDir::new(directory, dirents.spare_capacity_mut());
+        while let Some(entry) = unread.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // Some file systems do not say.
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(stat.st_mode)
+                }
+                known => known,
+            };
+            let at = u32::try_from(found.names.len()).map_err(|_| Errno::TOOBIG)?;
+            found.names.extend_from_slice(name.to_bytes_with_nul());
+            found.entries.push((at, kind));
+        }
+        let names = &found.names;
+        let name = |at: u32| CStr::from_bytes_until_nul(&names[at as usize..]).unwrap_or_default();
+        found.entries.sort_unstable_by(|(one, _), (other, _)| name(*one).cmp(name(*other)));
+        Ok(found)
+    }
+
+    pub(super) fn name(&self, at: u32) -> &CStr {
         CStr::from_bytes_until_nul(&self.names[at as usize..]).unwrap_or_default()
     }
 }
@@ -156,21 +185,21 @@ impl Walk<'_> {
     fn run(mut self) -> Result<(), WalkError> {
         let handle = open_directory(CWD, self.root, OFlags::empty());
         let handle = handle.map_err(|error| self.failed(error))?;
-        let listing = self.list(&handle).map_err(|error| self.failed(error))?;
+        let names = Names::read(&handle, &mut self.dirents).map_err(|error| self.failed(error))?;
         let level = Level::default();
-        let root = Frame { handle, number: ROOT, level, path: 0, listing, unsent: None };
+        let root = Frame { handle, number: ROOT, level, path: 0, names, next: 0, unsent: None };
         let mut frames = vec![root];
         while let Some(frame) = frames.last_mut() {
-            let Some(&(at, kind)) = frame.listing.entries.get(frame.listing.next) else {
+            let Some(&(at, kind)) = frame.names.entries.get(frame.next) else {
                 frames.pop();
                 continue;
             };
-            frame.listing.next += 1;
+            frame.next += 1;
             self.path.truncate(frame.path);
             if !self.path.is_empty() {
                 self.path.push(b'/');
             }
-            self.path.extend_from_slice(frame.listing.name(at).to_bytes());
+            self.path.extend_from_slice(frame.names.name(at).to_bytes());
             if kind == FileType::Directory {
                 if let Some(below) = self.directory(&mut frames, at)? {
                     frames.push(below);
@@ -188,13 +217,13 @@ impl Walk<'_> {
         if verdict == Verdict::Skip {
             return Ok(None);
         }
-        let name = frame.listing.name(at);
+        let name = frame.names.name(at);
         let found = stat(&frame.handle, name).and_then(|(stat, _)| {
             let handle = open_directory(&frame.handle, name, OFlags::NOFOLLOW)?;
-            let listing = self.list(&handle)?;
-            Ok((stat, handle, listing))
+            let names = Names::read(&handle, &mut self.dirents)?;
+            Ok((stat, handle, names))
         });
-        let (stat, handle, listing) = match found {
+        let (stat, handle, names) = match found {
             Ok(found) => found,
             // It went away, or became something else, since its name was read.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
@@ -203,7 +232,7 @@ impl Walk<'_> {
         };
         let number = self.visitor.enter(frame.number, name.to_bytes());
         let path = self.path.len();
-        let mut below = Frame { handle, number, level, path, listing, unsent: Some(stat) };
+        let mut below = Frame { handle, number, level, path, names, next: 0, unsent: Some(stat) };
         if verdict == Verdict::Take {
             self.send_parents(frames)?;
             let (parent, name) =
@@ -224,7 +253,7 @@ impl Walk<'_> {
         if !self.selection.file(&self.path, &frame.level) {
             return Ok(());
         }
-        let name = frame.listing.name(at);
+        let name = frame.names.name(at);
         let found = stat(&frame.handle, name).and_then(|(stat, identity)| {
             let link = if stat.mode & go_mode::SYMLINK == 0 {
                 Vec::new()
@@ -278,39 +307,12 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn list(&mut self, directory: &OwnedFd) -> Result<Listing, Errno> {
-        let mut listing = Listing::default();
-        let mut unread = RawDir::new(directory, self.dirents.spare_capacity_mut());
-        while let Some(entry) = unread.next() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name == c"." || name == c".." {
-                continue;
-            }
-            let kind = match entry.file_type() {
-                // Some file systems do not say.
-                FileType::Unknown => {
-                    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                    FileType::from_raw_mode(stat.st_mode)
-                }
-                known => known,
-            };
-            let at = u32::try_from(listing.names.len()).map_err(|_| Errno::TOOBIG)?;
-            listing.names.extend_from_slice(name.to_bytes_with_nul());
-            listing.entries.push((at, kind));
-        }
-        let names = &listing.names;
-        let name = |at: u32| CStr::from_bytes_until_nul(&names[at as usize..]).unwrap_or_default();
-        listing.entries.sort_unstable_by(|(one, _), (other, _)| name(*one).cmp(name(*other)));
-        Ok(listing)
-    }
-
     fn failed(&self, error: Errno) -> WalkError {
         failed(self.root, &self.path, error)
     }
 }
 
-fn failed(root: &Path, path: &[u8], error: Errno) -> WalkError {
+pub(super) fn failed(root: &Path, path: &[u8], error: Errno) -> WalkError {
     let path = if path.is_empty() { root.to_owned() } else { root.join(OsStr::from_bytes(path)) };
     WalkError::Io { path, source: error.into() }
 }
@@ -319,7 +321,7 @@ fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
-fn open_directory(
+pub(super) fn open_directory(
     directory: impl AsFd,
     name: impl rustix::path::Arg,
     more: OFlags,
@@ -333,7 +335,7 @@ fn nanoseconds(seconds: i64, rest: impl TryInto<i64>) -> i64 {
 }
 
 /// The metadata of a file, and what identifies it if it has more names than one.
-fn stat(directory: &OwnedFd, name: &CStr) -> Result<(Stat, Option<(u64, u64)>), Errno> {
+pub(super) fn stat(directory: &OwnedFd, name: &CStr) -> Result<(Stat, Option<(u64, u64)>), Errno> {
     let found = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let raw = found.st_mode;
     let kind = FileType::from_raw_mode(raw);

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 const LEFT_OUT: &[u8] = b"com.apple.";
 
 /// Reads extended attributes, one file after the other, into the same memory.
-pub(super) struct Xattrs {
+pub struct Xattrs {
     /// The root and the path below it.
     path: Vec<u8>,
     root: usize,
@@ -17,14 +17,20 @@ pub(super) struct Xattrs {
 }
 
 impl Xattrs {
-    pub(super) fn new(root: &Path) -> Self {
+    /// A reader below `root`.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
         let mut path = root.as_os_str().as_bytes().to_vec();
         path.push(b'/');
         Self { root: path.len(), path, names: Vec::with_capacity(1 << 10), found: Vec::new() }
     }
 
     /// The attributes of the file at `path` below the root; of a link itself, not of its target.
-    pub(super) fn read(&mut self, path: &[u8]) -> Result<&[(Vec<u8>, Vec<u8>)], Errno> {
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn read(&mut self, path: &[u8]) -> Result<&[(Vec<u8>, Vec<u8>)], Errno> {
         self.found.clear();
         self.path.truncate(self.root);
         self.path.extend_from_slice(path);
