@@ -2,11 +2,13 @@
 //!
 //! The token travels in the environment of the one git process (`GIT_CONFIG_*`), never in its
 //! arguments, its configuration files or the remote's address, and is cut out of what git prints.
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use base64::Engine as _;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::environment::{Environment, Token};
@@ -87,15 +89,7 @@ impl Git {
     /// A [`GitError`] with the end of git's own message.
     pub async fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Vec<u8>, GitError> {
         let output = self.output(arguments).await?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        let message = String::from_utf8_lossy(&output.stderr);
-        Err(GitError::Failed {
-            command: words(arguments),
-            dir: self.dir.clone(),
-            message: self.redacted(last_lines(&message)),
-        })
+        self.checked(arguments, output)
     }
 
     /// Runs git and returns its output as text without the final line end.
@@ -142,7 +136,66 @@ impl Git {
         }
     }
 
+    /// Writes `paths` of a commit into the folder `into`, and leaves work tree and index alone.
+    ///
+    /// # Errors
+    ///
+    /// A [`GitError`] when git does not have the commit or cannot write.
+    pub async fn check_out(
+        &self,
+        commit: &str,
+        paths: &BTreeSet<&[u8]>,
+        into: &Path,
+    ) -> Result<(), GitError> {
+        let failed = |source| GitError::Spawn { source };
+        // An index of its own, in the folder's neighbour.
+        let index = into.with_extension("index");
+        let index = [("GIT_INDEX_FILE", index.as_os_str())];
+        let read = self.command(&["read-tree", commit]).envs(index).output().await;
+        self.checked(&["read-tree", commit], read.map_err(failed)?)?;
+        let mut prefix = OsString::from("--prefix=");
+        prefix.push(into);
+        prefix.push("/");
+        let arguments = ["checkout-index", "-z", "--stdin"].map(OsString::from);
+        let arguments = [&arguments[..], &[prefix]].concat();
+        let mut command = self.command(&arguments);
+        // As a runner's checkout does: the names of large files, not the files.
+        command.envs(index).env("GIT_LFS_SKIP_SMUDGE", "1").stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(failed)?;
+        let stdin = child.stdin.take();
+        let names: Vec<u8> = paths.iter().flat_map(|path| [*path, &[0]].concat()).collect();
+        let write = async move {
+            if let Some(mut stdin) = stdin {
+                // Git that stops reading says why on stderr.
+                let _ = stdin.write_all(&names).await;
+            }
+        };
+        let ((), output) = tokio::join!(write, child.wait_with_output());
+        self.checked(&arguments, output.map_err(failed)?).map(drop)
+    }
+
     async fn output<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Output, GitError> {
+        self.command(arguments).output().await.map_err(|source| GitError::Spawn { source })
+    }
+
+    fn checked<S: AsRef<OsStr>>(
+        &self,
+        arguments: &[S],
+        output: Output,
+    ) -> Result<Vec<u8>, GitError> {
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let message = String::from_utf8_lossy(&output.stderr);
+        Err(GitError::Failed {
+            command: words(arguments),
+            dir: self.dir.clone(),
+            message: self.redacted(last_lines(&message)),
+        })
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new("git");
         command.arg("-C").arg(&self.dir).args(arguments);
         command.stdin(Stdio::null()).kill_on_drop(true);
@@ -159,7 +212,7 @@ impl Git {
             command.env("GIT_CONFIG_KEY_0", &key).env("GIT_CONFIG_VALUE_0", "");
             command.env("GIT_CONFIG_KEY_1", &key).env("GIT_CONFIG_VALUE_1", header);
         }
-        command.output().await.map_err(|source| GitError::Spawn { source })
+        command
     }
 
     fn redacted(&self, text: String) -> String {

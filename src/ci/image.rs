@@ -171,19 +171,19 @@ pub async fn resolve(
     Ok(event)
 }
 
-/// Reads the table for `event`: asks git, and the registry for the key.
+/// Reads the table for `event`, given what git said of a pull request; asks the registry for the key.
 ///
 /// # Errors
 ///
 /// An [`ImageError`] that names what could not be answered.
 pub async fn decide(
     event: &Event,
+    mut detection: Option<Detection>,
     sources: Sources<'_>,
     request: &Request<'_>,
 ) -> Result<Decision, ImageError> {
-    let Sources { git, registry, notices, .. } = sources;
+    let Sources { registry, notices, .. } = sources;
     let repository = request.settings.image_repository(&event.repository)?;
-    let mut detection = detection(event, git, request, notices).await?;
     let mut key_digest = None;
     if let Some(key) = request.key {
         let reference = key_reference(&repository, key)?;
@@ -200,12 +200,17 @@ pub async fn decide(
     Ok(Decision { plan, repository, detection, key_digest })
 }
 
-async fn detection(
+/// Asks git whether a pull request changes any of the image's files; none for other events.
+///
+/// # Errors
+///
+/// [`ImageError::Detect`] when git does not answer.
+pub async fn detection(
     event: &Event,
-    git: &Git,
+    sources: Sources<'_>,
     request: &Request<'_>,
-    notices: &Notices,
 ) -> Result<Option<Detection>, ImageError> {
+    let Sources { git, notices, .. } = sources;
     let Subject::PullRequest(pull_request) = &event.subject else { return Ok(None) };
     if let Some(touched) = request.touched {
         let (paths, merge_base) = (Vec::new(), None);
@@ -243,6 +248,7 @@ pub async fn find(
     let Decision { plan, repository, detection, key_digest } = decision;
     let mut report =
         Report::new(event, plan.clone(), repository, detection.as_ref(), request.server_url)?;
+    report.key = request.key.map(str::to_owned);
     let image = repository.with_tag(&plan.image)?;
     let digest = match (plan.action, *key_digest) {
         (Action::Build, _) => None,

@@ -1,7 +1,8 @@
 //! The CI logic around the image on GitHub: event, tags, detection, wait, comment, summary.
 //!
 //! Data flows one way. [`environment`] and [`event`] turn what GitHub tells a job into an
-//! [`event::Event`]; [`detect`] asks git whether a pull request touches the image; [`tags`] is the
+//! [`event::Event`]; [`detect`] asks git whether a pull request touches the image, and [`commit`] for
+//! the files of one commit, which its content key is made of; [`tags`] is the
 //! pure table that says which image a run uses and which tags it publishes. The rest acts on that:
 //! [`wait`] for the build of one commit, [`comment`] on the pull request, [`authorize`] and [`push`]
 //! for regeneration, [`summary`] for the job page. [`github`] is the REST client below them,
@@ -13,6 +14,7 @@
 pub mod action;
 pub mod authorize;
 pub mod comment;
+pub mod commit;
 pub mod detect;
 pub mod environment;
 pub mod event;

@@ -46,6 +46,20 @@ pub struct Report {
     pub pinned: Option<String>,
     /// The run that built it, when it was waited for.
     pub run: Option<String>,
+    /// The tag of the content key, where it was asked for.
+    pub key: Option<String>,
+    /// Whether base images come from a lock file.
+    pub locked: bool,
+}
+
+/// The labels of the image of `revision`: what it was built from.
+#[must_use]
+pub fn labels(server_url: &str, repository: &str, revision: &str) -> [String; 2] {
+    let server = server_url.trim_end_matches('/');
+    [
+        format!("org.opencontainers.image.revision={revision}"),
+        format!("org.opencontainers.image.source={server}/{repository}"),
+    ]
 }
 
 impl Report {
@@ -63,13 +77,9 @@ impl Report {
     ) -> Result<Self, ReferenceError> {
         let full = |tag: &String| Ok(repository.with_tag(tag)?.to_string());
         let tags: Vec<String> = plan.publish.iter().map(full).collect::<Result<_, _>>()?;
-        let source = format!("{}/{}", server_url.trim_end_matches('/'), event.repository);
-        let labels = plan.revision.iter().filter(|_| plan.build).flat_map(|revision| {
-            [
-                format!("org.opencontainers.image.revision={revision}"),
-                format!("org.opencontainers.image.source={source}"),
-            ]
-        });
+        let built = plan.revision.iter().filter(|_| plan.build);
+        let labels =
+            built.flat_map(|revision| labels(server_url, &event.repository, revision)).collect();
         Ok(Self {
             event: event.name.clone(),
             rule: plan.rule,
@@ -79,7 +89,7 @@ impl Report {
             build: plan.build,
             push: !tags.is_empty(),
             comment: plan.comment,
-            labels: labels.collect(),
+            labels,
             tags,
             revision: plan.revision,
             number: plan.number,
@@ -89,6 +99,8 @@ impl Report {
             digest: None,
             pinned: None,
             run: None,
+            key: None,
+            locked: false,
         })
     }
 }

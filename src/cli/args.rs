@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::output::exporter::ImageStore;
 
 /// What decides the LLB of a build.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct SourceArgs {
     /// Build context: a directory, `-` for a tar archive on stdin, a Git or an HTTP URL
     #[arg(default_value = ".")]

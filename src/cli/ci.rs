@@ -8,6 +8,7 @@ mod authorize;
 mod comment;
 mod context;
 mod image;
+mod key;
 mod login;
 mod push;
 mod react;

@@ -22,6 +22,32 @@ pub(super) fn content_key(
     options: &CompileOptions,
     shaping: &BTreeMap<String, String>,
 ) -> Result<Result<ContentKey, GraphError>, Failure> {
+    let state = StateDir::from_env(|name| std::env::var_os(name))?;
+    let mut memory = Memory::open(state.root().join("files"));
+    let key = match compute(source, compiled, options, shaping, &mut memory)? {
+        Ok(key) => key,
+        Err(unfixed) => return Ok(Err(unfixed)),
+    };
+    // Without them the next run reads the files again, and `plan --diff` knows one key less.
+    let kept = memory.save().and_then(|()| keep(&state, &key));
+    if let Err(error) = kept {
+        eprintln!("note: cannot remember what the content key was made of: {error}");
+    }
+    Ok(Ok(key))
+}
+
+/// The same, with files remembered as the caller wants it, and the key not remembered at all.
+///
+/// # Errors
+///
+/// Files that cannot be read.
+pub(super) fn compute(
+    source: &Source,
+    compiled: &Compiled,
+    options: &CompileOptions,
+    shaping: &BTreeMap<String, String>,
+    memory: &mut Memory,
+) -> Result<Result<ContentKey, GraphError>, Failure> {
     let mut directories = BTreeMap::new();
     for (name, root) in &source.directories {
         let exclude = match &options.context {
@@ -34,19 +60,11 @@ pub(super) fn content_key(
         let root = std::path::absolute(root).unwrap_or_else(|_| root.clone());
         directories.insert(name.clone(), Directory { root, exclude });
     }
-    let state = StateDir::from_env(|name| std::env::var_os(name))?;
-    let mut memory = Memory::open(state.root().join("files"));
-    let key = match ContentKey::compute(compiled, &directories, shaping, &mut memory) {
-        Ok(key) => key,
-        Err(KeyError::Graph(unfixed)) => return Ok(Err(unfixed)),
-        Err(error) => return Err(error.into()),
-    };
-    // Without them the next run reads the files again, and `plan --diff` knows one key less.
-    let kept = memory.save().and_then(|()| keep(&state, &key));
-    if let Err(error) = kept {
-        eprintln!("note: cannot remember what the content key was made of: {error}");
+    match ContentKey::compute(compiled, &directories, shaping, memory) {
+        Ok(key) => Ok(Ok(key)),
+        Err(KeyError::Graph(unfixed)) => Ok(Err(unfixed)),
+        Err(error) => Err(error.into()),
     }
-    Ok(Ok(key))
 }
 
 fn keep(state: &StateDir, key: &ContentKey) -> std::io::Result<()> {

@@ -25,6 +25,13 @@ impl Failure {
         Self { fault, report: Some(Report::new(diagnostic)) }
     }
 
+    /// The error and its causes on one line, for where it is no reason to end.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Some(report) = &self.report else { return "it has said why".to_owned() };
+        report.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
     /// Prints the report, if any, to stderr and returns the process's exit code.
     #[must_use]
     pub fn print(self) -> ExitCode {

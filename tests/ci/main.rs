@@ -10,6 +10,7 @@ mod comment;
 mod detect;
 mod github;
 mod images;
+mod key;
 mod regenerate;
 mod repository;
 mod tags;

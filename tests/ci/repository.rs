@@ -42,6 +42,13 @@ impl World {
         clone
     }
 
+    /// Clones the whole origin and checks a branch out.
+    pub fn full_at(&self, name: &str, branch: &str) -> Repository {
+        let clone = self.full(name);
+        clone.git(&["checkout", "-q", branch]);
+        clone
+    }
+
     /// Clones the whole origin.
     pub fn full(&self, name: &str) -> Repository {
         let url = format!("file://{}", self.path("origin.git").display());

@@ -57,7 +57,8 @@ async fn speak(job: &Job, metadata: Metadata, record: Record) -> Result<(), Fail
     };
     let (git, registry) = (job.git(), job.registry());
     let sources = Sources { git: &git, client: None, registry: &registry, notices: &job.notices };
-    let decision = image::decide(&event, sources, &request).await?;
+    let detection = super::image::detection(job, &event, sources, &request, true).await?;
+    let decision = image::decide(&event, detection, sources, &request).await?;
     if !decision.plan.comment {
         (job.notices)("the image of this pull request is not published: no comment");
         return job.publish(&Answer { outcome: None, url: None });

@@ -4,9 +4,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::context::{Context, Job, block_on, duration};
+use super::key;
+use crate::ci::detect::Detection;
 use crate::ci::event::{Event, Subject};
 use crate::ci::image::{self, Patience, Request, Sources};
 use crate::ci::report::Report;
+use crate::ci::tags::Action;
 use crate::cli::report::Failure;
 
 /// Say which tags this run publishes, and whether it builds
@@ -60,9 +63,29 @@ struct SubjectArgs {
     /// Whether the pull request touches the image
     #[arg(long, value_enum, default_value = "auto", value_name = "ANSWER")]
     touched: Touched,
-    /// The content key of the commit: where its image exists, it is used
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
+    /// The content key of the commit, or `auto` to compute it, or `none`: where its image exists, it
+    /// is used
+    #[arg(long, value_name = "KEY", default_value = "auto", value_parser = key_source)]
+    key: Key,
+}
+
+/// Where the content key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    /// From the commit's files.
+    Auto,
+    /// There is none to be used.
+    None,
+    /// From the command line.
+    Given(String),
+}
+
+fn key_source(text: &str) -> Result<Key, std::convert::Infallible> {
+    Ok(match text {
+        "auto" => Key::Auto,
+        "none" | "" => Key::None,
+        key => Key::Given(key.to_owned()),
+    })
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -145,28 +168,40 @@ async fn answer(
     find: bool,
 ) -> Result<Report, Failure> {
     let event = event(job, subject).await?;
-    let request = Request {
+    let mut request = Request {
         settings: &job.settings,
         touched: match subject.touched {
             Touched::Auto => None,
             Touched::True => Some(true),
             Touched::False => Some(false),
         },
-        key: subject.key.as_deref().filter(|key| !key.is_empty()),
+        key: match &subject.key {
+            Key::Given(key) => Some(key),
+            Key::Auto | Key::None => None,
+        },
         server_url: job.environment.server_url(),
         dry_run: job.dry_run,
     };
     let (git, registry) = (job.git(), job.registry());
     let mut sources =
         Sources { git: &git, client: None, registry: &registry, notices: &job.notices };
-    let decision = image::decide(&event, sources, &request).await?;
+    let detection = detection(job, &event, sources, &request, subject.key == Key::Auto).await?;
+    let decision = image::decide(&event, detection, sources, &request).await?;
     explain(job, &event, &decision);
     if !find {
         let image::Decision { plan, repository, detection, .. } = &decision;
         let detection = detection.as_ref();
         let report = Report::new(&event, plan.clone(), repository, detection, request.server_url)?;
-        return Ok(report);
+        let locked = job.path(&format!("{}.lock", job.settings.dockerfile)).exists();
+        return Ok(Report { locked, ..report });
     }
+    // Only what is waited for is worth a look at the commit's files.
+    let waits = decision.plan.action == Action::Wait && subject.key == Key::Auto;
+    let computed = match key::commit(&event).filter(|_| waits) {
+        Some(sha) => key::of(job, &git, &event, sha).await,
+        None => None,
+    };
+    request.key = request.key.or(computed.as_deref());
     let client = match patience {
         Some(_) => Some(job.client(&event.repository)?),
         None => None,
@@ -174,6 +209,26 @@ async fn answer(
     sources.client = client.as_ref();
     let found = image::find(&event, &decision, sources, &request, patience);
     Ok(found.await?)
+}
+
+/// What changes of the image: by its files, else by its content key if `by_key`.
+pub(super) async fn detection(
+    job: &Job,
+    event: &Event,
+    sources: Sources<'_>,
+    request: &Request<'_>,
+    by_key: bool,
+) -> Result<Option<Detection>, Failure> {
+    let mut detection = image::detection(event, sources, request).await?;
+    if let Some(detection) = &mut detection
+        && by_key
+        && !detection.touched
+        && key::differs(job, sources.git, event, detection).await
+    {
+        (job.notices)("no file of the image changed, but its content key did");
+        detection.touched = true;
+    }
+    Ok(detection)
 }
 
 /// The event, with the pull request fetched where the payload does not have it.
