@@ -23,7 +23,7 @@ pub(super) fn content_key(
     shaping: &BTreeMap<String, String>,
 ) -> Result<Result<ContentKey, GraphError>, Failure> {
     let state = StateDir::from_env(|name| std::env::var_os(name))?;
-    let mut memory = Memory::open(state.root().join("files"));
+    let mut memory = Memory::open(state.root().join("context-digests"));
     let key = match compute(source, compiled, options, shaping, &mut memory)? {
         Ok(key) => key,
         Err(unfixed) => return Ok(Err(unfixed)),

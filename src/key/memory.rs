@@ -14,8 +14,10 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::session::filesync::listing::{Kind, Listed};
 use crate::oci::digest::Digest;
 
-/// The first bytes of the file: its format.
-const MAGIC: &[u8; 8] = b"kwfiles2";
+/// The first bytes of the file with what is known of single files: its format.
+const FILES: &[u8; 8] = b"kwfiles2";
+/// The same of the file with answers about many files at once.
+const ANSWERS: &[u8; 8] = b"kwanswr1";
 
 /// A file that changed within this time before it was noted is read again, in nanoseconds: clocks of
 /// file systems tick coarsely.
@@ -96,12 +98,12 @@ const ANSWER: usize = 112;
 
 /// Digests of files from earlier runs.
 pub struct Memory {
-    /// Where it is kept; nowhere when it is only for this run.
+    /// The folder where it is kept; nowhere when it is only for this run.
     place: Option<PathBuf>,
     answers: BTreeMap<[u8; 32], Answer>,
-    /// Files as they lie on disk, as long as nobody has asked for one.
-    unread: Vec<u8>,
-    files: BTreeMap<Vec<u8>, Known>,
+    /// What is known of single files: it is large, and read when somebody asks for one.
+    files: Option<BTreeMap<Vec<u8>, Known>>,
+    /// Whether anything was noted.
     dirty: bool,
     hits: usize,
 }
@@ -113,26 +115,18 @@ impl Memory {
         Self {
             place: None,
             answers: BTreeMap::new(),
-            unread: Vec::new(),
-            files: BTreeMap::new(),
+            files: Some(BTreeMap::new()),
             dirty: false,
             hits: 0,
         }
     }
 
-    /// The memory kept in the file `place`, empty if that cannot be read.
+    /// The memory kept in the folder `place`, empty if that cannot be read.
     #[must_use]
     pub fn open(place: PathBuf) -> Self {
-        let mut memory = Self::empty();
-        if let Ok(bytes) = std::fs::read(&place)
-            && let Some((answers, at)) = answers(&bytes)
-        {
-            memory.answers = answers;
-            memory.unread = bytes;
-            memory.unread.drain(..at);
-        }
-        memory.place = Some(place);
-        memory
+        let bytes = std::fs::read(place.join("answers")).unwrap_or_default();
+        let answers = answers(&bytes).unwrap_or_default();
+        Self { place: Some(place), answers, files: None, dirty: false, hits: 0 }
     }
 
     /// How many files were recalled.
@@ -163,14 +157,16 @@ impl Memory {
 
     /// Makes ready to [recall](Self::recall) single files.
     pub(super) fn load(&mut self) {
-        if let Some(files) = files(&std::mem::take(&mut self.unread)) {
-            self.files.extend(files);
+        if self.files.is_none() {
+            let place = self.place.as_ref().map(|place| place.join("files"));
+            let bytes = place.and_then(|place| std::fs::read(place).ok()).unwrap_or_default();
+            self.files = Some(files(&bytes).unwrap_or_default());
         }
     }
 
     /// The digest of a file, if it is as it was when that was noted.
     pub(super) fn recall(&self, root: &Path, file: &Listed) -> Option<Digest> {
-        let known = self.files.get(&name(root, file))?;
+        let known = self.files.as_ref()?.get(&name(root, file))?;
         let same = known.inode == file.inode
             && known.size == file.size
             && known.modified == file.modified
@@ -189,14 +185,14 @@ impl Memory {
             noted: nanoseconds(),
             digest: *digest.as_bytes(),
         };
-        self.files.insert(name(root, file), known);
+        self.files.get_or_insert_default().insert(name(root, file), known);
         self.dirty = true;
     }
 
     /// Makes all notes old enough to be trusted.
     #[cfg(test)]
     pub(super) fn age(&mut self) {
-        for known in self.files.values_mut() {
+        for known in self.files.iter_mut().flat_map(BTreeMap::values_mut) {
             known.noted = known.changed + GRACE + 1;
         }
         for answer in self.answers.values_mut() {
@@ -214,19 +210,23 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// What the system says; the file is as it was then.
+    /// What the system says; the files are as they were then.
     pub fn save(&self) -> std::io::Result<()> {
         let (Some(place), true) = (&self.place, self.dirty) else { return Ok(()) };
-        let folder = place.parent().unwrap_or(Path::new("."));
-        fs_err::create_dir_all(folder)?;
-        let file = tempfile::NamedTempFile::new_in(folder)?;
-        fs_err::write(file.path(), self.bytes())?;
-        file.persist(place).map(drop).map_err(|error| error.error)
+        fs_err::create_dir_all(place)?;
+        let write = |name: &str, bytes: &[u8]| {
+            let file = tempfile::NamedTempFile::new_in(place)?;
+            fs_err::write(file.path(), bytes)?;
+            file.persist(place.join(name)).map(drop).map_err(|error| error.error)
+        };
+        if let Some(files) = &self.files {
+            write("files", &file_records(files))?;
+        }
+        write("answers", &self.answer_records())
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&(self.answers.len() as u64).to_le_bytes());
+    fn answer_records(&self) -> Vec<u8> {
+        let mut bytes = ANSWERS.to_vec();
         for (question, answer) in &self.answers {
             bytes.extend_from_slice(question);
             bytes.extend_from_slice(&answer.stats.digest);
@@ -234,29 +234,33 @@ impl Memory {
             bytes.extend_from_slice(&answer.stats.begun.to_le_bytes());
             bytes.extend_from_slice(&answer.digest);
         }
-        bytes.extend_from_slice(&self.unread);
-        let oldest = if self.files.len() > KEPT { self.latest() } else { i64::MIN };
-        for (name, known) in self.files.iter().filter(|(_, known)| known.noted >= oldest) {
-            let Ok(length) = u32::try_from(name.len()) else { continue };
-            bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(name);
-            for number in [known.inode, known.size] {
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            for time in [known.modified, known.changed, known.noted] {
-                bytes.extend_from_slice(&time.to_le_bytes());
-            }
-            bytes.extend_from_slice(&known.digest);
-        }
         bytes
     }
+}
 
-    /// The time since which half of the files were noted.
-    fn latest(&self) -> i64 {
-        let mut times: Vec<i64> = self.files.values().map(|known| known.noted).collect();
-        let middle = times.len() / 2;
-        *times.select_nth_unstable(middle).1
+fn file_records(files: &BTreeMap<Vec<u8>, Known>) -> Vec<u8> {
+    let mut bytes = FILES.to_vec();
+    let oldest = if files.len() > KEPT { half_time(files) } else { i64::MIN };
+    for (name, known) in files.iter().filter(|(_, known)| known.noted >= oldest) {
+        let Ok(length) = u32::try_from(name.len()) else { continue };
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(name);
+        for number in [known.inode, known.size] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for time in [known.modified, known.changed, known.noted] {
+            bytes.extend_from_slice(&time.to_le_bytes());
+        }
+        bytes.extend_from_slice(&known.digest);
     }
+    bytes
+}
+
+/// The time since which half of the files were noted.
+fn half_time(files: &BTreeMap<Vec<u8>, Known>) -> i64 {
+    let mut times: Vec<i64> = files.values().map(|known| known.noted).collect();
+    let middle = times.len() / 2;
+    *times.select_nth_unstable(middle).1
 }
 
 /// Nanoseconds since 1970.
@@ -278,15 +282,10 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
-/// Reads the answers, and how many bytes they and the head take.
-fn answers(bytes: &[u8]) -> Option<(BTreeMap<[u8; 32], Answer>, usize)> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (count, rest) = rest.split_first_chunk::<8>()?;
-    let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
-    let size = count.checked_mul(ANSWER)?;
-    let (records, _) = rest.split_at_checked(size)?;
+fn answers(bytes: &[u8]) -> Option<BTreeMap<[u8; 32], Answer>> {
     let mut answers = BTreeMap::new();
-    for record in records.chunks_exact(ANSWER) {
+    for record in bytes.strip_prefix(ANSWERS)?.chunks(ANSWER) {
+        let record: &[u8; ANSWER] = record.try_into().ok()?;
         let stats = Stats {
             digest: record[32..64].try_into().ok()?,
             changed: number(record, 64).cast_signed(),
@@ -295,10 +294,11 @@ fn answers(bytes: &[u8]) -> Option<(BTreeMap<[u8; 32], Answer>, usize)> {
         let answer = Answer { stats, digest: record[80..].try_into().ok()? };
         answers.insert(record[..32].try_into().ok()?, answer);
     }
-    Some((answers, MAGIC.len() + 8 + size))
+    Some(answers)
 }
 
-fn files(mut rest: &[u8]) -> Option<BTreeMap<Vec<u8>, Known>> {
+fn files(bytes: &[u8]) -> Option<BTreeMap<Vec<u8>, Known>> {
+    let mut rest = bytes.strip_prefix(FILES)?;
     let mut files = Vec::new();
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk::<4>()?;
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn what_is_saved_is_recalled_and_rubbish_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("files");
+        let place = folder.path().join("memory");
         let (file, root) = (file(), Path::new("/r"));
         let stats = Stats::of(&[&file], nanoseconds());
         let (question, answer) = (Digest::of(b"?"), Digest::of(b"!"));
@@ -357,17 +357,22 @@ mod tests {
         assert_eq!(again.recall(Path::new("/other"), &file), None);
         assert_eq!(again.recall_all(question, &stats), Some(answer));
         assert_eq!(again.recall_all(answer, &stats), None);
-        let bytes = fs_err::read(&place).unwrap();
-        for broken in [&bytes[..bytes.len() - 1], b"kwfiles0", b"", &bytes[..40]] {
-            fs_err::write(&place, broken).unwrap();
-            assert_eq!(open().recall(root, &file), None);
+        for name in ["files", "answers"] {
+            let bytes = fs_err::read(place.join(name)).unwrap();
+            for broken in [&bytes[..bytes.len() - 1], b"kwfiles0", b""] {
+                fs_err::write(place.join(name), broken).unwrap();
+                let (memory, is_files) = (open(), name == "files");
+                assert_eq!(memory.recall(root, &file).is_none(), is_files);
+                assert_eq!(memory.recall_all(question, &stats).is_none(), !is_files);
+            }
+            fs_err::write(place.join(name), bytes).unwrap();
         }
     }
 
     #[test]
     fn files_that_nobody_asked_for_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("files");
+        let place = folder.path().join("memory");
         let (file, root) = (file(), Path::new("/r"));
         let mut memory = Memory::open(place.clone());
         memory.note(root, &file, Digest::of(b"x"));

@@ -158,9 +158,11 @@ impl Names {
             found.names.extend_from_slice(name.to_bytes_with_nul());
             found.entries.push((at, kind));
         }
+        // No two names are the same, and their zero bytes come before all else: what follows a name
+        // never decides.
         let names = &found.names;
-        let name = |at: u32| CStr::from_bytes_until_nul(&names[at as usize..]).unwrap_or_default();
-        found.entries.sort_unstable_by(|(one, _), (other, _)| name(*one).cmp(name(*other)));
+        let from = |at: u32| &names[at as usize..];
+        found.entries.sort_unstable_by(|(one, _), (other, _)| from(*one).cmp(from(*other)));
         Ok(found)
     }
 
