@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ const LAUNCHER: &str = "measure-command";
 /// What a command cost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
+    /// When it started, in seconds since 1970.
+    pub began: f64,
     /// From start to exit, in seconds.
     pub wall: f64,
     /// User and system time of the command and of what it waited for, in seconds.
@@ -63,6 +65,10 @@ impl Classified for MeasureError {
     }
 }
 
+/// Beginnings of the names of variables that tell a client what to do: a measured one is told by its
+/// command line alone.
+const OF_CLIENTS: [&str; 3] = ["KITWRIGHT_", "BUILDKIT_", "BUILDX_"];
+
 /// Runs `command` through the launcher `kitwright`, with its output in the file `log`.
 ///
 /// # Errors
@@ -83,7 +89,14 @@ pub fn measure(
     let errors =
         output.try_clone().map_err(|source| MeasureError::File { path: log.to_owned(), source })?;
     let result = log.with_extension("cost");
-    let status = Command::new(kitwright)
+    let mut launcher = Command::new(kitwright);
+    for (name, _) in std::env::vars_os() {
+        let shown = name.to_string_lossy();
+        if OF_CLIENTS.iter().any(|start| shown.starts_with(start)) {
+            launcher.env_remove(&name);
+        }
+    }
+    let status = launcher
         .arg(LAUNCHER)
         .arg(&result)
         .args(command)
@@ -125,11 +138,13 @@ fn launch(
     arguments: impl Iterator<Item = OsString>,
     result: &Path,
 ) -> std::io::Result<()> {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let began = Instant::now();
     let child = Command::new(program).args(arguments).spawn()?;
     let (exit, usage) = wait(child.id())?;
     let wall = began.elapsed().as_secs_f64();
     let cost = Cost {
+        began: time.as_secs_f64(),
         wall,
         cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime),
         memory: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,

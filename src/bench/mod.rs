@@ -1,6 +1,25 @@
 //! `kitwright bench`: scenarios, runner, statistics, report.
+//!
+//! ```text
+//! scenario  what is measured        client   how each client is told
+//! work      what is built           lab      engines and registry
+//!      \      |        generated    /        forward: bytes counted
+//!       ┴── runner ── measure ─────┴── trace: phases, critical path
+//!             |
+//!          journal ── sample ── stats ── report
+//! ```
 
+pub mod client;
+pub mod forward;
+pub mod generated;
+pub mod journal;
+pub mod lab;
+pub mod machine;
 pub mod measure;
 pub mod report;
+pub mod runner;
 pub mod sample;
+pub mod scenario;
 pub mod stats;
+pub mod trace;
+pub mod work;

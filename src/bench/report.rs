@@ -82,6 +82,14 @@ impl Results {
         notes
     }
 
+    /// All of it, as the results file holds it.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
     /// A Markdown table, with the machine above it and the notes below.
     #[must_use]
     pub fn markdown(&self) -> String {

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 pub mod report;
 
 mod args;
+mod bench;
 mod build;
 mod builder;
 mod caching;
@@ -49,6 +50,7 @@ enum Command {
     Run(run::Run),
     Image(image::Image),
     Ci(ci::Ci),
+    Bench(bench::Bench),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
@@ -76,6 +78,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Run(command) => command.run(),
         Command::Image(command) => command.run(),
         Command::Ci(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Completions(command) => command.run(),
     }

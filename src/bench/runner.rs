@@ -1,0 +1,571 @@
+//! Takes the samples: client after client, round after round, each in the state that its scenario
+//! wants.
+//!
+//! The clients of a round run right after each other (A B A B), so that what slows the machine down
+//! for a while slows all of them.
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::client::{Client, Invocation, OWN, Task};
+use super::generated;
+use super::journal::{Journal, JournalError};
+use super::lab::{Lab, LabError, Registry};
+use super::machine;
+use super::measure::{Cost, MeasureError, measure};
+use super::sample::{Contender, Sample, Traffic};
+use super::scenario::{Empty, Engine, INCREMENTAL, Scenario};
+use super::trace;
+use super::work::{Work, WorkError};
+use crate::engine::asks::Asks;
+use crate::engine::programs::Programs;
+use crate::engine::state::{StateDir, StateError};
+use crate::fault::{Classified, Fault};
+use crate::plan::pattern::Patterns;
+
+/// What is measured.
+#[derive(Debug)]
+pub struct Plan {
+    /// The project's build.
+    pub work: Work,
+    /// What its context leaves out.
+    pub ignored: Patterns,
+    /// The scenarios.
+    pub scenarios: Vec<Scenario>,
+    /// The stages that `incremental` changes; all when empty.
+    pub stages: Vec<String>,
+    /// The clients, in the order of each round.
+    pub clients: Vec<Client>,
+    /// Rounds of scenarios that do not say.
+    pub rounds: u32,
+    /// What the engines must have.
+    pub asks: Asks,
+    /// The engine's programs.
+    pub programs: Programs,
+    /// The registry's program, if not `docker-registry` from `PATH`.
+    pub registry: Option<PathBuf>,
+    /// Where engines, registry and generated contexts lie; removed in the end by whoever made it.
+    pub folder: PathBuf,
+    /// This program, which launches the clients.
+    pub program: PathBuf,
+}
+
+/// Why samples could not be taken.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum RunError {
+    /// An engine or the registry failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lab(#[from] LabError),
+    /// A client could not be started.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Measure(#[from] MeasureError),
+    /// The work could not be prepared.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Work(#[from] WorkError),
+    /// A sample could not be kept.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+    /// A folder could not be made.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    State(#[from] StateError),
+    /// A client failed to do what it was asked.
+    #[error("`{scenario}` of {client} ended with exit code {exit}:\n{tail}")]
+    #[diagnostic(help("its command was: {command}"))]
+    Failed {
+        /// The scenario.
+        scenario: String,
+        /// The client.
+        client: String,
+        /// The exit code.
+        exit: u8,
+        /// The end of its output.
+        tail: String,
+        /// Its command line.
+        command: String,
+    },
+    /// The measuring task ended without a result.
+    #[error("the measuring task ended without a result")]
+    Task {
+        /// Why.
+        source: tokio::task::JoinError,
+    },
+}
+
+impl Classified for RunError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Lab(error) => error.fault(),
+            Self::Measure(error) => error.fault(),
+            Self::Work(error) => error.fault(),
+            Self::Journal(error) => error.fault(),
+            Self::State(error) => error.fault(),
+            Self::Failed { .. } => Fault::Build,
+            Self::Task { .. } => Fault::Internal,
+        }
+    }
+}
+
+/// Takes every sample of `plan` that `journal` lacks; `told` hears a line about each.
+///
+/// # Errors
+///
+/// What failed first; the samples so far are kept.
+pub async fn run(
+    plan: &Plan,
+    journal: &mut Journal,
+    told: &(dyn Fn(&str) + Sync),
+) -> Result<(), RunError> {
+    let mut runner = Runner {
+        plan,
+        told,
+        registry: None,
+        shared: None,
+        labs: 0,
+        works: Vec::new(),
+        primed: BTreeSet::new(),
+        warmed: BTreeSet::new(),
+    };
+    let result = runner.scenarios(journal).await;
+    let ended = match runner.shared.take() {
+        Some((_, _, lab)) => lab.end().await,
+        None => Ok(()),
+    };
+    result?;
+    Ok(ended?)
+}
+
+struct Runner<'a> {
+    plan: &'a Plan,
+    told: &'a (dyn Fn(&str) + Sync),
+    registry: Option<Registry>,
+    /// The engine that scenarios share, its parallelism and its number.
+    shared: Option<(Option<u32>, usize, Lab)>,
+    /// How many engines have been started.
+    labs: usize,
+    /// What has been built, each with a repository of its own.
+    works: Vec<Work>,
+    /// Works whose image and cache are in the registry, and whether under their content key.
+    primed: BTreeSet<(usize, bool)>,
+    /// Scenarios that a client has gone through once on the engine that it finds again.
+    warmed: BTreeSet<(String, String)>,
+}
+
+/// Where a sample's client builds.
+struct Place {
+    address: Option<String>,
+    /// The number of its engine.
+    engine: usize,
+    /// The engine that lives for this sample alone.
+    lab: Option<Lab>,
+}
+
+impl Runner<'_> {
+    async fn scenarios(&mut self, journal: &mut Journal) -> Result<(), RunError> {
+        for scenario in self.expanded()? {
+            if scenario.name == INCREMENTAL {
+                journal.note("`incremental` is not measured: no stage runs anything".to_owned())?;
+                continue;
+            }
+            let rounds = scenario.rounds.unwrap_or(self.plan.rounds);
+            for round in 1..=rounds {
+                for client in &self.plan.clients {
+                    if !scenario.includes(&client.name)
+                        || journal.has(&scenario.name, &client.name, round)
+                    {
+                        continue;
+                    }
+                    let number = journal.results.samples.len() + 1;
+                    match self.sample(&scenario, client, round, number).await? {
+                        Ok((sample, notes)) => {
+                            self.tell(&sample, rounds);
+                            journal.add(sample)?;
+                            for note in notes {
+                                journal.note(note)?;
+                            }
+                        }
+                        Err(note) => journal.note(note)?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, sample: &Sample, rounds: u32) {
+        let Sample { scenario, round, contender, .. } = sample;
+        let (wall, cpu) = (sample.wall, sample.cpu);
+        (self.told)(&format!(
+            "{scenario} {round}/{rounds} {}: {wall:.3} s, CPU {cpu:.3} s, {:.1} MiB",
+            contender.0,
+            super::sample::Measure::Memory.of(sample) / f64::from(1 << 20),
+        ));
+    }
+
+    /// The scenarios, with one for each stage in place of `incremental`.
+    fn expanded(&self) -> Result<Vec<Scenario>, RunError> {
+        let mut all = Vec::new();
+        for scenario in &self.plan.scenarios {
+            let wanted = match scenario.name.strip_prefix(INCREMENTAL) {
+                Some("") => None,
+                Some(rest) if rest.starts_with(':') => Some(&rest[1..]),
+                _ => {
+                    all.push(scenario.clone());
+                    continue;
+                }
+            };
+            let work = self.work(scenario)?;
+            let before = all.len();
+            for (stage, change) in work.stage_changes()? {
+                let chosen = self.plan.stages.is_empty() || self.plan.stages.contains(&stage);
+                if wanted.map_or(chosen, |wanted| wanted == stage) {
+                    let name = format!("{INCREMENTAL}:{stage}");
+                    all.push(Scenario { name, change: Some(change), ..scenario.clone() });
+                }
+            }
+            match (wanted, all.len() == before) {
+                (_, false) => {}
+                // Noted when its turn comes.
+                (None, true) => all.push(scenario.clone()),
+                (Some(stage), true) => {
+                    let (stage, dockerfile) = (stage.to_owned(), work.dockerfile);
+                    return Err(WorkError::Stage { dockerfile, stage }.into());
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// What a scenario builds, before any change.
+    fn work(&self, scenario: &Scenario) -> Result<Work, WorkError> {
+        if let Some(what) = scenario.generate {
+            let name = format!("{what:?}").replace(['(', ')'], "-").to_lowercase();
+            return generated::make(what, &self.plan.folder.join("generated").join(name));
+        }
+        let mut work = self.plan.work.clone();
+        if let Some(dockerfile) = &scenario.dockerfile {
+            work.dockerfile.clone_from(dockerfile);
+        }
+        if let Some(target) = &scenario.target {
+            work.target = Some(target.clone());
+        }
+        for (name, value) in &scenario.build_args {
+            work.build_args.retain(|(known, _)| known != name);
+            work.build_args.push((name.clone(), value.clone()));
+        }
+        Ok(work)
+    }
+
+    fn folder(&self, name: impl AsRef<Path>) -> Result<PathBuf, RunError> {
+        let path = self.plan.folder.join(name);
+        fs_err::create_dir_all(&path).map_err(StateError::io("make", &path))?;
+        Ok(path)
+    }
+
+    /// A new engine and its number.
+    async fn start_lab(&mut self, max_parallelism: Option<u32>) -> Result<(usize, Lab), RunError> {
+        self.labs += 1;
+        let folder = self.folder(format!("engine-{}", self.labs))?;
+        let asks = Asks { max_parallelism, ..self.plan.asks.clone() };
+        Ok((self.labs, Lab::start(folder, &self.plan.programs, asks).await?))
+    }
+
+    /// The engine that scenarios share; another one is ended first.
+    async fn shared(&mut self, parallelism: Option<u32>) -> Result<(usize, &Lab), RunError> {
+        if self.shared.as_ref().is_some_and(|(known, ..)| *known != parallelism)
+            && let Some((_, _, lab)) = self.shared.take()
+        {
+            lab.end().await?;
+            self.warmed.clear();
+        }
+        if self.shared.is_none() {
+            let (number, lab) = self.start_lab(parallelism).await?;
+            self.shared = Some((parallelism, number, lab));
+        }
+        match &self.shared {
+            Some((_, number, lab)) => Ok((*number, lab)),
+            None => Err(LabError::NoRegistry.into()),
+        }
+    }
+
+    async fn registry(&mut self) -> Result<&Registry, RunError> {
+        let registry = match self.registry.take() {
+            Some(registry) => registry,
+            None => {
+                let folder = self.folder("registry")?;
+                Registry::start(self.plan.registry.as_deref(), &folder).await?
+            }
+        };
+        Ok(self.registry.insert(registry))
+    }
+
+    /// The number of the work's repository.
+    fn repository(&mut self, work: &Work) -> usize {
+        let found = self.works.iter().position(|known| known == work);
+        found.unwrap_or_else(|| {
+            self.works.push(work.clone());
+            self.works.len() - 1
+        })
+    }
+
+    /// Fills in the references that the scenario wants.
+    async fn refer(
+        &mut self,
+        task: &mut Task<'_>,
+        scenario: &Scenario,
+        repository: usize,
+        number: usize,
+    ) -> Result<(), RunError> {
+        if !(scenario.push || scenario.cache_to || scenario.cache_from) {
+            return Ok(());
+        }
+        let host = self.registry().await?.host();
+        let shared = scenario.needs_registry_state();
+        let repository = match shared {
+            true => format!("{host}/bench/work-{repository}"),
+            // Nothing of it has ever been pushed.
+            false => format!("{host}/bench/sample-{number}"),
+        };
+        // What changed must not be found by the next sample.
+        let suffix = match scenario.change {
+            Some(_) => format!("-{number}"),
+            None => String::new(),
+        };
+        task.push = scenario.push.then(|| format!("{repository}:image{suffix}"));
+        task.cache_to = scenario.cache_to.then(|| format!("{repository}:cache{suffix}"));
+        task.cache_from = scenario.cache_from.then(|| format!("{repository}:cache"));
+        Ok(())
+    }
+
+    /// Puts the image and the cache of the unchanged work into the registry, as the build before.
+    async fn prime(&mut self, work: &Work, reuse: bool) -> Result<(), RunError> {
+        let repository = self.repository(work);
+        if !self.primed.insert((repository, reuse)) {
+            return Ok(());
+        }
+        let (engine, lab) = self.shared(None).await?;
+        let address = lab.address().to_owned();
+        let earlier = Scenario {
+            name: "the build before".into(),
+            push: true,
+            cache_to: true,
+            cache_from: true,
+            ..Scenario::default()
+        };
+        let mut task = empty_task(work, Some(&address));
+        self.refer(&mut task, &earlier, repository, 0).await?;
+        task.cache_from = None;
+        task.reuse = reuse;
+        let own = Client::own(self.plan.program.clone());
+        let invocation = self.invocation(&own, &task, engine)?;
+        (self.told)("preparing the image and the cache of the build before");
+        self.call(&earlier.name, &own, &invocation, "before").await.map(drop)
+    }
+
+    fn invocation(
+        &self,
+        client: &Client,
+        task: &Task<'_>,
+        engine: usize,
+    ) -> Result<Invocation, RunError> {
+        let folder = self.plan.folder.join("clients").join(format!("{}-{engine}", client.name));
+        if let Some(address) = task.address
+            && !folder.is_dir()
+            && let Some(registration) = client.registration(address, &folder)
+        {
+            self.run_unmeasured(client, &registration)?;
+        }
+        fs_err::create_dir_all(&folder).map_err(StateError::io("make", &folder))?;
+        Ok(client.invocation(task, &folder))
+    }
+
+    fn run_unmeasured(&self, client: &Client, invocation: &Invocation) -> Result<(), RunError> {
+        let log = self.folder("logs")?.join("registration.log");
+        let cost = measure(&self.plan.program, &invocation.command, &invocation.environment, &log)?;
+        checked("preparation", client, invocation, &cost, &log)
+    }
+
+    /// Runs a client and checks that it succeeded; returns what it cost and what it said.
+    async fn call(
+        &self,
+        scenario: &str,
+        client: &Client,
+        invocation: &Invocation,
+        name: &str,
+    ) -> Result<(Cost, String), RunError> {
+        let log = self.folder("logs")?.join(format!("{}-{name}.log", client.name));
+        let (program, own, path) = (self.plan.program.clone(), invocation.clone(), log.clone());
+        // The forwarder works meanwhile.
+        let measured = tokio::task::spawn_blocking(move || {
+            measure(&program, &own.command, &own.environment, &path)
+        });
+        let cost = measured.await.map_err(|source| RunError::Task { source })??;
+        checked(scenario, client, invocation, &cost, &log)?;
+        let said = fs_err::read(&log).map_err(StateError::io("read", &log))?;
+        Ok((cost, String::from_utf8_lossy(&said).into_owned()))
+    }
+
+    /// Takes a sample and the notes on it; a note alone when the client cannot take part.
+    async fn sample(
+        &mut self,
+        scenario: &Scenario,
+        client: &Client,
+        round: u32,
+        number: usize,
+    ) -> Result<Result<(Sample, Vec<String>), String>, RunError> {
+        let unchanged = self.work(scenario)?;
+        if scenario.needs_registry_state() {
+            self.prime(&unchanged, scenario.reuse).await?;
+        }
+        let repository = self.repository(&unchanged);
+        let mut work = unchanged.clone();
+        if let Some(change) = &scenario.change {
+            let folder = self.folder(format!("changed-{repository}"))?;
+            work = unchanged.changed(change, number, &folder, &self.plan.ignored)?;
+        }
+        let place = self.place(scenario, client).await?;
+        let flags = scenario.flags.get(&client.name).cloned().unwrap_or_default();
+        let mut task = empty_task(&work, place.address.as_deref());
+        task.flags = &flags;
+        task.reuse = scenario.reuse;
+        task.export =
+            scenario.export.then(|| self.plan.folder.join(format!("{}.tar", client.name)));
+        self.refer(&mut task, scenario, repository, number).await?;
+        let invocation = match scenario.engine {
+            Engine::Own => self.with_own_engine(client, &task)?,
+            Engine::Same | Engine::New => Some(self.invocation(client, &task, place.engine)?),
+        };
+        let Some(invocation) = invocation else {
+            let (name, client) = (&scenario.name, &client.name);
+            return Ok(Err(format!("`{name}` is not measured for {client}: it runs no engine")));
+        };
+        let warm = (scenario.name.clone(), client.name.clone());
+        if scenario.engine != Engine::New
+            && scenario.empty != Some(Empty::All)
+            && self.warmed.insert(warm)
+        {
+            let mut before = task.clone();
+            before.work = &unchanged;
+            let invocation = match scenario.engine {
+                Engine::Own => self.with_own_engine(client, &before)?.unwrap_or_default(),
+                _ => self.invocation(client, &before, place.engine)?,
+            };
+            self.call(&scenario.name, client, &invocation, "warm").await?;
+        }
+        self.empty(scenario, &place).await?;
+        let before = self.registry.as_ref().map(Registry::traffic);
+        let load = machine::load();
+        let name = format!("{}-{round}", scenario.name.replace([':', ' ', ','], "-"));
+        let (cost, said) = self.call(&scenario.name, client, &invocation, &name).await?;
+        let mut trace = trace::read(&said, cost.began, cost.began + cost.wall);
+        let mut notes = Vec::new();
+        if scenario.reuse && client.name == OWN && trace.ran + trace.cached > 0 {
+            notes.push("kitwright found no image with the same content key in `reuse`".to_owned());
+        }
+        if let Some(lab) = place.lab {
+            trace.phases.insert("boot".to_owned(), lab.boot);
+            lab.end().await?;
+        }
+        let after = self.registry.as_ref().map(Registry::traffic);
+        let registry = match (before, after) {
+            (Some(before), Some(after)) => {
+                Some(Traffic { down: after.down - before.down, up: after.up - before.up })
+            }
+            _ => None,
+        };
+        let sample = Sample {
+            scenario: scenario.name.clone(),
+            contender: Contender(client.name.clone()),
+            round,
+            wall: cost.wall,
+            cpu: cost.cpu,
+            memory: cost.memory,
+            registry,
+            phases: trace.phases,
+            critical_path: trace.critical_path,
+            load,
+        };
+        Ok(Ok((sample, notes)))
+    }
+
+    /// Chooses or starts the engine.
+    async fn place(&mut self, scenario: &Scenario, client: &Client) -> Result<Place, RunError> {
+        let needs_none = scenario.reuse && client.name == OWN;
+        match scenario.engine {
+            Engine::Own => Ok(Place { address: None, engine: 0, lab: None }),
+            Engine::New if needs_none => Ok(Place { address: None, engine: 0, lab: None }),
+            Engine::New => {
+                let (engine, lab) = self.start_lab(scenario.max_parallelism).await?;
+                Ok(Place { address: Some(lab.address().to_owned()), engine, lab: Some(lab) })
+            }
+            Engine::Same => {
+                let (engine, lab) = self.shared(scenario.max_parallelism).await?;
+                Ok(Place { address: Some(lab.address().to_owned()), engine, lab: None })
+            }
+        }
+    }
+
+    /// Removes from the engine what the scenario says.
+    async fn empty(&self, scenario: &Scenario, place: &Place) -> Result<(), RunError> {
+        let shared = self.shared.as_ref().map(|(_, _, lab)| lab);
+        let Some(lab) = place.lab.as_ref().or(shared) else { return Ok(()) };
+        match scenario.empty {
+            None => Ok(()),
+            Some(Empty::All) => Ok(lab.prune(&[]).await?),
+            Some(Empty::Mounts) => Ok(lab.prune(&["type==exec.cachemount"]).await?),
+        }
+    }
+
+    fn with_own_engine(
+        &self,
+        client: &Client,
+        task: &Task<'_>,
+    ) -> Result<Option<Invocation>, RunError> {
+        let folder = self.folder(format!("own-{}", client.name))?;
+        let state = StateDir::at(folder.clone());
+        state.create_engine()?;
+        self.plan.programs.save(&state)?;
+        Ok(client.with_own_engine(task, &folder, &self.plan.programs.buildkitd.path))
+    }
+}
+
+const fn empty_task<'a>(work: &'a Work, address: Option<&'a str>) -> Task<'a> {
+    Task {
+        work,
+        address,
+        push: None,
+        cache_from: None,
+        cache_to: None,
+        export: None,
+        reuse: false,
+        flags: &[],
+    }
+}
+
+fn checked(
+    scenario: &str,
+    client: &Client,
+    invocation: &Invocation,
+    cost: &Cost,
+    log: &Path,
+) -> Result<(), RunError> {
+    const LINES: usize = 20;
+    if cost.exit == 0 {
+        return Ok(());
+    }
+    let said = fs_err::read(log).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let lines: Vec<&str> =
+        said.lines().filter(|line| !line.starts_with('{') && !line.trim().is_empty()).collect();
+    let command = invocation.command.iter().map(|word| word.to_string_lossy());
+    Err(RunError::Failed {
+        scenario: scenario.to_owned(),
+        client: client.name.clone(),
+        exit: cost.exit,
+        tail: lines[lines.len().saturating_sub(LINES)..].join("\n"),
+        command: command.collect::<Vec<_>>().join(" "),
+    })
+}

@@ -1,0 +1,289 @@
+//! Where the time of a build went, from the status messages that every client writes with
+//! `--progress=rawjson`.
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// What a build did when.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trace {
+    /// Seconds by phase. Phases overlap: cache export runs beside image export, steps beside the
+    /// transfer of the context.
+    pub phases: BTreeMap<String, f64>,
+    /// The longest chain of vertices that had to wait for each other, in seconds.
+    pub critical_path: Option<f64>,
+    /// The vertices of that chain that took longest, longest first.
+    pub chain: Vec<(String, f64)>,
+    /// Vertices that ran, and those that the cache had.
+    pub ran: usize,
+    /// Vertices that the cache had.
+    pub cached: usize,
+}
+
+/// A part of a build that is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Plan,
+    Probe,
+    Import,
+    Context,
+    Steps,
+    ImageExport,
+    CacheExport,
+    End,
+}
+
+impl Phase {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Probe => "probe",
+            Self::Import => "import",
+            Self::Context => "context",
+            Self::Steps => "steps",
+            Self::ImageExport => "image export",
+            Self::CacheExport => "cache export",
+            Self::End => "end",
+        }
+    }
+
+    /// The phase of a vertex of this name.
+    fn of(name: &str) -> Self {
+        let begins = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
+        if begins(&["importing cache"]) {
+            Self::Import
+        } else if begins(&["exporting cache", "preparing build cache"]) {
+            Self::CacheExport
+        } else if begins(&[
+            "exporting",
+            "pushing",
+            "sending tarball",
+            "copying files",
+            "importing to",
+        ]) {
+            Self::ImageExport
+        } else if begins(&["[internal] load build context", "[context "])
+            || name.ends_with("load from client")
+        {
+            Self::Context
+        } else if begins(&["probing"]) {
+            Self::Probe
+        } else if begins(&["[internal]", "resolve image config"]) {
+            Self::Plan
+        } else {
+            Self::Steps
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    vertexes: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    digest: String,
+    #[serde(default)]
+    inputs: Vec<String>,
+    #[serde(default)]
+    name: String,
+    started: Option<Timestamp>,
+    completed: Option<Timestamp>,
+    #[serde(default)]
+    cached: bool,
+}
+
+#[derive(Debug, Default)]
+struct Vertex {
+    name: String,
+    inputs: Vec<String>,
+    cached: bool,
+    /// When it worked, by start: a vertex rests while it waits for others.
+    intervals: BTreeMap<Timestamp, Option<Timestamp>>,
+}
+
+impl Vertex {
+    fn intervals(&self) -> impl Iterator<Item = (f64, f64)> {
+        let ended = |(from, to): (&Timestamp, &Option<Timestamp>)| {
+            to.map(|to| (seconds(*from), seconds(to)))
+        };
+        self.intervals.iter().filter_map(ended)
+    }
+
+    fn duration(&self) -> f64 {
+        covered(self.intervals().collect())
+    }
+}
+
+/// Reads the log of a client that ran from `began` to `ended`, in seconds since 1970.
+///
+/// Lines that are no status message are passed over: clients write others between them.
+#[must_use]
+pub fn read(log: &str, began: f64, ended: f64) -> Trace {
+    let vertices = vertices(log);
+    let mut intervals: BTreeMap<Phase, Vec<(f64, f64)>> = BTreeMap::new();
+    let (mut first, mut last) = (ended, began);
+    for vertex in vertices.values() {
+        for (from, to) in vertex.intervals() {
+            (first, last) = (first.min(from), last.max(to));
+            intervals.entry(Phase::of(&vertex.name)).or_default().push((from, to));
+        }
+    }
+    intervals.entry(Phase::Plan).or_default().push((began, first.max(began)));
+    if last > began {
+        intervals.entry(Phase::End).or_default().push((last, ended.max(last)));
+    }
+    let phases = intervals.into_iter().map(|(phase, all)| (phase.name().to_owned(), covered(all)));
+    let (critical_path, chain) = critical_path(&vertices);
+    let worked =
+        |vertex: &&Vertex| !vertex.intervals.is_empty() && Phase::of(&vertex.name) == Phase::Steps;
+    Trace {
+        phases: phases.collect(),
+        critical_path,
+        chain,
+        ran: vertices.values().filter(worked).filter(|vertex| !vertex.cached).count(),
+        cached: vertices.values().filter(worked).filter(|vertex| vertex.cached).count(),
+    }
+}
+
+fn vertices(log: &str) -> BTreeMap<String, Vertex> {
+    let mut vertices: BTreeMap<String, Vertex> = BTreeMap::new();
+    for line in log.lines().filter(|line| line.starts_with('{')) {
+        let Ok(line) = serde_json::from_str::<Line>(line) else { continue };
+        for message in line.vertexes {
+            let vertex = vertices.entry(message.digest).or_default();
+            vertex.name = message.name;
+            vertex.cached |= message.cached;
+            if !message.inputs.is_empty() {
+                vertex.inputs = message.inputs;
+            }
+            if let Some(started) = message.started {
+                let end = vertex.intervals.entry(started).or_default();
+                *end = message.completed.or(*end);
+            }
+        }
+    }
+    vertices
+}
+
+/// The longest way through the graph, and what is longest on it.
+fn critical_path(vertices: &BTreeMap<String, Vertex>) -> (Option<f64>, Vec<(String, f64)>) {
+    const SHOWN: usize = 5;
+    let mut lengths: BTreeMap<&str, (f64, Option<&str>)> = BTreeMap::new();
+    // A chain may have more vertices than the stack has room for calls.
+    let mut open: Vec<&str> = vertices.keys().map(String::as_str).collect();
+    let mut entered: BTreeSet<&str> = BTreeSet::new();
+    while let Some(digest) = open.pop() {
+        if lengths.contains_key(digest) {
+            continue;
+        }
+        let vertex = &vertices[digest];
+        let known = || vertex.inputs.iter().filter(|input| vertices.contains_key(*input));
+        let missing: Vec<&str> =
+            known().map(String::as_str).filter(|input| !lengths.contains_key(input)).collect();
+        if !missing.is_empty() && entered.insert(digest) {
+            open.push(digest);
+            open.extend(missing);
+            continue;
+        }
+        let longest = known()
+            .filter_map(|input| lengths.get(input.as_str()).map(|found| (found.0, input.as_str())))
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let length = vertex.duration() + longest.map_or(0.0, |(length, _)| length);
+        lengths.insert(digest, (length, longest.map(|(_, input)| input)));
+    }
+    let last = lengths.iter().max_by(|a, b| a.1.0.total_cmp(&b.1.0));
+    let Some((last, (length, _))) = last.filter(|(_, (length, _))| *length > 0.0) else {
+        return (None, Vec::new());
+    };
+    let mut chain = Vec::new();
+    let mut next = Some(*last);
+    while let Some(digest) = next {
+        chain.push((vertices[digest].name.clone(), vertices[digest].duration()));
+        next = lengths[digest].1;
+    }
+    chain.retain(|(_, seconds)| *seconds > 0.0);
+    chain.sort_by(|a, b| b.1.total_cmp(&a.1));
+    chain.truncate(SHOWN);
+    (Some(*length), chain)
+}
+
+/// How much time the intervals cover together.
+fn covered(mut intervals: Vec<(f64, f64)>) -> f64 {
+    intervals.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut total, mut until) = (0.0, f64::NEG_INFINITY);
+    for (from, to) in intervals {
+        total += (to - from.max(until)).max(0.0);
+        until = until.max(to);
+    }
+    total
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 are below 2^52")]
+fn seconds(time: Timestamp) -> f64 {
+    time.as_microsecond() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vertex(digest: &str, inputs: &[&str], name: &str, from: &str, to: &str) -> String {
+        let at = |time: &str| format!("2026-01-02T03:04:{time}Z");
+        serde_json::json!({"vertexes": [{
+            "digest": digest, "inputs": inputs, "name": name, "started": at(from),
+            "completed": at(to),
+        }]})
+        .to_string()
+    }
+
+    fn near(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-3
+    }
+
+    #[test]
+    fn phases_and_the_critical_path_are_found() {
+        let log = [
+            "# not a message".to_owned(),
+            vertex("a", &[], "[internal] load build context", "01", "03"),
+            vertex("b", &[], "docker-image://x", "02", "04"),
+            vertex("c", &["a", "b"], "[2/3] RUN one", "04", "09"),
+            // The second interval of a vertex that waited.
+            vertex("c", &["a", "b"], "[2/3] RUN one", "09.5", "10"),
+            vertex("d", &["b"], "[2/2] RUN other", "05", "06"),
+            vertex("e", &[], "exporting to image", "10", "12"),
+            vertex("f", &[], "exporting cache to registry", "11", "14"),
+        ]
+        .join("\n");
+        let base = seconds("2026-01-02T03:04:00Z".parse().unwrap());
+        let trace = read(&log, base, base + 15.0);
+        let expected = [
+            ("plan", 1.0),
+            ("context", 2.0),
+            ("steps", 7.5),
+            ("image export", 2.0),
+            ("cache export", 3.0),
+            ("end", 1.0),
+        ];
+        for (phase, length) in expected {
+            assert!(near(trace.phases[phase], length), "{phase}: {:?}", trace.phases);
+        }
+        assert_eq!(trace.phases.len(), expected.len());
+        assert!(near(trace.critical_path.unwrap(), 7.5), "{trace:?}");
+        assert_eq!(trace.chain[0].0, "[2/3] RUN one");
+        assert_eq!((trace.ran, trace.cached), (3, 0));
+    }
+
+    #[test]
+    fn a_long_chain_and_a_log_without_messages_are_no_problem() {
+        let log: Vec<String> = (0..30_000)
+            .map(|n| vertex(&format!("{n}"), &[&format!("{}", n + 1)], "x", "01", "01.001"))
+            .collect();
+        let trace = read(&log.join("\n"), 0.0, 1.0);
+        assert!((trace.critical_path.unwrap() - 30.0).abs() < 0.1, "{:?}", trace.critical_path);
+        assert_eq!(read("nothing", 1.0, 3.0).phases["plan"], 2.0);
+    }
+}
