@@ -1,5 +1,7 @@
 //! Import planning, cache exports, and cache mounts that outlive their engine.
 pub mod config;
 pub mod hierarchy;
+pub mod keys;
 pub mod mounts;
+pub mod predict;
 pub mod probe;

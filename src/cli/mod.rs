@@ -25,6 +25,7 @@ mod keys;
 mod lock;
 mod locking;
 mod plan;
+mod prediction;
 mod run;
 mod runtime;
 mod session;

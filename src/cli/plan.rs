@@ -1,21 +1,23 @@
 //! `kitwright plan`: what a build would be made from, without an engine.
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::SourceArgs;
-use super::caching::CacheArgs;
+use super::caching::{CacheArgs, Caches};
 use super::report::{Failure, StdoutError};
 use super::source::Source;
-use super::{compilation, locking, runtime};
+use super::{compilation, locking, prediction, runtime};
+use crate::cache::predict::{Needed, Outcome, Prediction, Stage, Step};
 use crate::cli::keys;
 use crate::engine::state::StateDir;
 use crate::fault::{Classified, Fault};
 use crate::key::ContentKey;
-use crate::plan::dockerfile::Compiled;
+use crate::plan::dockerfile::{Compiled, CompiledPlatform};
+use crate::plan::llb::Vertex;
 
 /// Show what a build would be made from: its steps, base images and content key
 #[derive(Debug, Args)]
@@ -67,15 +69,27 @@ impl Plan {
         let dockerfile = compilation::parse_source(&source)?;
         let options = compilation::options(&source, "plan")?;
         let mut images = locking::images(&self.source, &source, self.source.locked)?;
-        let compiled =
-            runtime::block_on(compilation::compile_source(&dockerfile, &options, &mut images))?;
+        let caches = Caches::read(&self.cache, Path::new("."))?;
+        caches.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        let (compiled, predictions) = runtime::block_on(async {
+            // The caches answer while base images are looked up.
+            let probing = caches.probe(&self.cache, &self.source.registry_mirror)?;
+            let compiled = compilation::compile_source(&dockerfile, &options, &mut images).await?;
+            let (answers, dropped) = probing.ready().await;
+            dropped.iter().for_each(|line| eprintln!("note: {line}"));
+            let predictions = match caches.imports.is_empty() {
+                true => Vec::new(),
+                false => prediction::of(&source, &compiled, &answers),
+            };
+            Ok::<_, Failure>((compiled, predictions))
+        })?;
         let shaping = keys::build_arguments(&options);
         let key = keys::content_key(&source, &compiled, &options, &shaping)?;
         let text = match (self.format, &self.diff) {
             (_, Some(other)) => difference(&key?, other)?,
-            (Format::Json, None) => json_text(&compiled, key.as_ref().ok()),
+            (Format::Json, None) => json_text(&compiled, &predictions, key.as_ref().ok()),
             (Format::Text, None) => {
-                let mut text = steps(&compiled);
+                let mut text = steps(&compiled, &predictions);
                 match &key {
                     Ok(key) => text += &format!("\ncontent key {}\n{}", key.tag(), key.description),
                     Err(unfixed) => text += &format!("\nno content key: {unfixed}\n"),
@@ -88,41 +102,94 @@ impl Plan {
     }
 }
 
-fn steps(compiled: &Compiled) -> String {
+/// One line for each step; with what is predicted of it if caches were named.
+fn steps(compiled: &Compiled, predictions: &[Prediction]) -> String {
     let mut text = String::new();
-    for platform in &compiled.platforms {
+    for (at, platform) in compiled.platforms.iter().enumerate() {
         text += &format!("{}\n", platform.platform);
-        for vertex in &platform.definition.vertices {
-            if let Some(name) = vertex.metadata.description.get("llb.customname") {
-                text += &format!("  {name}\n");
-            }
+        let Some(prediction) = predictions.get(at) else {
+            let names = platform.definition.vertices.iter().filter_map(name);
+            names.for_each(|name| text += &format!("  {name}\n"));
+            continue;
+        };
+        let named = || prediction.steps.iter().filter(|step| !step.name.is_empty());
+        let width = named().map(|step| step.name.chars().count()).max().unwrap_or(0).min(72);
+        for step in named() {
+            let cut: String = step.name.chars().take(72).collect();
+            text += &format!("  {cut:width$}  {}\n", prediction.tell(step));
         }
+        text += &summary(prediction);
     }
     text
 }
 
-fn json_text(compiled: &Compiled, key: Option<&ContentKey>) -> String {
-    let platforms: Vec<_> = compiled
-        .platforms
-        .iter()
-        .map(|platform| {
-            let steps: Vec<_> = platform
-                .definition
-                .vertices
-                .iter()
-                .filter_map(|vertex| {
-                    let name = vertex.metadata.description.get("llb.customname")?;
-                    Some(json!({ "digest": vertex.digest, "name": name }))
-                })
-                .collect();
-            let images: Vec<_> = platform
-                .images
-                .iter()
-                .map(|image| json!({ "reference": image.reference, "digest": image.digest }))
-                .collect();
-            json!({ "platform": platform.platform.to_string(), "steps": steps, "images": images })
-        })
-        .collect();
+/// What the table comes to.
+fn summary(prediction: &Prediction) -> String {
+    let runs = prediction.expected_to_run().len();
+    let names = prediction.imports().into_iter().flat_map(|stage| stage.imports);
+    let names: Vec<&str> = names.map(|at| prediction.refs[at].as_str()).collect();
+    let imports = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let pulled = prediction.pulled();
+    format!("  runs {runs} steps, imports {imports}, pulls {pulled} bytes of cached layers\n")
+}
+
+fn name(vertex: &Vertex) -> Option<&String> {
+    vertex.metadata.description.get("llb.customname")
+}
+
+/// A step's part of the JSON document.
+fn step_json(vertex: &Vertex, prediction: Option<(&Prediction, &Step)>) -> Option<Value> {
+    let mut json = json!({ "digest": vertex.digest, "name": name(vertex)? });
+    if let Some((prediction, step)) = prediction {
+        json["cache"] = json!({ "state": state(step), "text": prediction.tell(step) });
+        if step.needed != Needed::No
+            && let Outcome::Served { by, .. } | Outcome::Open { by, .. } = &step.outcome
+        {
+            json["cache"]["ref"] = json!(prediction.refs[*by]);
+        }
+    }
+    Some(json)
+}
+
+/// What happens to a step, in a word for programs.
+const fn state(step: &Step) -> &'static str {
+    match (step.needed, &step.outcome) {
+        (_, Outcome::Source) => "source",
+        (Needed::No, _) => "not-needed",
+        (_, Outcome::Served { .. }) => "served",
+        (Needed::Yes, Outcome::Runs(_)) => "runs",
+        (_, Outcome::Open { .. } | Outcome::Runs(_)) => "may-run",
+    }
+}
+
+fn json_text(compiled: &Compiled, predictions: &[Prediction], key: Option<&ContentKey>) -> String {
+    let platform_json = |(at, platform): (usize, &CompiledPlatform)| {
+        let prediction: Option<&Prediction> = predictions.get(at);
+        let steps: Vec<_> = platform
+            .definition
+            .vertices
+            .iter()
+            .enumerate()
+            .filter_map(|(step, vertex)| step_json(vertex, prediction.map(|p| (p, &p.steps[step]))))
+            .collect();
+        let images: Vec<_> = platform
+            .images
+            .iter()
+            .map(|image| json!({ "reference": image.reference, "digest": image.digest }))
+            .collect();
+        let mut json = json!({
+            "platform": platform.platform.to_string(), "steps": steps, "images": images,
+        });
+        if let Some(prediction) = prediction {
+            let names = |stage: Stage| -> Vec<String> {
+                stage.imports.iter().map(|at| prediction.refs[*at].clone()).collect()
+            };
+            json["imports"] = prediction.imports().into_iter().map(names).collect();
+            json["pulled"] = json!(prediction.pulled());
+        }
+        json
+    };
+    let platforms: Vec<_> = compiled.platforms.iter().enumerate().map(platform_json).collect();
     let key = key.map(|key| json!({ "tag": key.tag(), "description": key.description }));
     format!("{:#}\n", json!({ "platforms": platforms, "key": key }))
 }

@@ -156,7 +156,7 @@ impl Memory {
     }
 
     /// Makes ready to [recall](Self::recall) single files.
-    pub(super) fn load(&mut self) {
+    pub(crate) fn load(&mut self) {
         if self.files.is_none() {
             let place = self.place.as_ref().map(|place| place.join("files"));
             let bytes = place.and_then(|place| std::fs::read(place).ok()).unwrap_or_default();
@@ -165,7 +165,7 @@ impl Memory {
     }
 
     /// The digest of a file, if it is as it was when that was noted.
-    pub(super) fn recall(&self, root: &Path, file: &Listed) -> Option<Digest> {
+    pub(crate) fn recall(&self, root: &Path, file: &Listed) -> Option<Digest> {
         let known = self.files.as_ref()?.get(&name(root, file))?;
         let same = known.inode == file.inode
             && known.size == file.size
@@ -176,7 +176,7 @@ impl Memory {
     }
 
     /// Notes the digest of a file that was just read.
-    pub(super) fn note(&mut self, root: &Path, file: &Listed, digest: Digest) {
+    pub(crate) fn note(&mut self, root: &Path, file: &Listed, digest: Digest) {
         let known = Known {
             inode: file.inode,
             size: file.size,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::digest::Digest;
 use super::go_json;
 use super::go_time;
 use super::platform::Platform;
@@ -66,6 +67,19 @@ pub struct RootFs {
     pub kind: String,
     /// Digests of the uncompressed layers; `None` is written as `null`.
     pub diff_ids: Option<Vec<String>>,
+}
+
+impl RootFs {
+    /// The chain ID of all layers: one digest for them and their order; `None` without layers.
+    #[must_use]
+    pub fn chain_id(&self) -> Option<Digest> {
+        let layers = self.diff_ids.as_deref().filter(|_| self.kind == "layers")?;
+        let parse = |id: &String| id.parse::<Digest>().ok();
+        let (first, rest) = layers.split_first()?;
+        rest.iter().try_fold(parse(first)?, |chain, id| {
+            Some(Digest::of(format!("{chain} {}", parse(id)?).as_bytes()))
+        })
+    }
 }
 
 /// One step of an image's making.

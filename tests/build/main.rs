@@ -2,10 +2,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod fate;
 mod interop;
 mod kit;
 mod load;
 mod outputs;
+mod prediction;
 mod refusals;
 mod reuse;
 mod run;

@@ -54,6 +54,8 @@ pub struct UsedImage {
     pub platform: Platform,
     /// What the reference points to.
     pub digest: Digest,
+    /// The chain ID of its layers, by which caches know it under any name; `None` without layers.
+    pub chain_id: Option<Digest>,
 }
 
 /// A local directory that a definition reads.

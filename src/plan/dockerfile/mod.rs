@@ -21,7 +21,7 @@ mod json;
 pub mod lint;
 pub mod options;
 mod parser;
-mod path;
+pub(crate) mod path;
 pub mod resolver;
 pub mod source;
 pub mod suggest;

@@ -22,7 +22,7 @@ pub(super) fn clean(path: &str) -> String {
 }
 
 /// `base` and `path` joined and cleaned; empty when both are.
-pub(super) fn join(base: &str, path: &str) -> String {
+pub(crate) fn join(base: &str, path: &str) -> String {
     match (base.is_empty(), path.is_empty()) {
         (true, true) => String::new(),
         (true, false) => clean(path),
@@ -32,7 +32,7 @@ pub(super) fn join(base: &str, path: &str) -> String {
 }
 
 /// The last part of `path`: `.` for nothing, `/` for slashes alone.
-pub(super) fn base(path: &str) -> &str {
+pub(crate) fn base(path: &str) -> &str {
     let trimmed = path.trim_end_matches('/');
     match (path.is_empty(), trimmed.is_empty()) {
         (true, _) => ".",

@@ -256,6 +256,7 @@ impl Compiler<'_> {
             reference: query.reference.clone(),
             platform: query.platform.clone(),
             digest: answer.digest,
+            chain_id: config.rootfs.chain_id(),
         });
         Ok(Base { reference, digest: answer.digest, config })
     }

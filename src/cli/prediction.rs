@@ -1,0 +1,92 @@
+//! Which caches serve which step of what a command compiles.
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::source::Source;
+use crate::cache::hierarchy;
+use crate::cache::keys::content::Tree;
+use crate::cache::keys::{self, ImageChains, Selector, local};
+use crate::cache::predict::{CacheRef, Contents, Prediction, predict};
+use crate::cache::probe::Answer;
+use crate::engine::state::StateDir;
+use crate::key::memory::Memory;
+use crate::oci::digest::Digest;
+use crate::plan::dockerfile::{Compiled, CompiledPlatform};
+
+/// The folder in the state folder that remembers the engine's digests of files.
+const MEMORY: &str = "engine-files";
+
+/// Predicts every platform of `compiled`; `answers` are the caches in order.
+///
+/// A cache that cannot be read before the engine does counts as one that may hold anything.
+pub(super) fn of(source: &Source, compiled: &Compiled, answers: &[Answer]) -> Vec<Prediction> {
+    let refs: Vec<CacheRef> = answers.iter().filter_map(cache_ref).collect();
+    let files = Files::of(source);
+    let predictions = compiled
+        .platforms
+        .iter()
+        .map(|platform| predict(&keys::of(&platform.definition, &chains(platform)), &refs, &files))
+        .collect();
+    files.remember();
+    predictions
+}
+
+fn cache_ref(answer: &Answer) -> Option<CacheRef> {
+    match answer {
+        Answer::Ready(probed) => {
+            Some(CacheRef { name: probed.name.clone(), config: Some(probed.config.clone()) })
+        }
+        Answer::Unprobed(entry) => Some(CacheRef { name: hierarchy::name(entry), config: None }),
+        Answer::Dropped { .. } => None,
+    }
+}
+
+fn chains(platform: &CompiledPlatform) -> ImageChains {
+    let images = platform.images.iter();
+    images
+        .filter_map(|image| Some(((image.digest, image.platform.normalize()), image.chain_id?)))
+        .collect()
+}
+
+/// The directories of a command, each read once for all steps.
+struct Files<'a> {
+    directories: &'a BTreeMap<String, PathBuf>,
+    trees: RefCell<BTreeMap<local::Request, Result<Tree, String>>>,
+    memory: RefCell<Memory>,
+}
+
+impl<'a> Files<'a> {
+    fn of(source: &'a Source) -> Self {
+        // Without a state folder every file is read.
+        let state = StateDir::from_env(|name| std::env::var_os(name));
+        let memory =
+            state.map_or_else(|_| Memory::empty(), |state| Memory::open(state.root().join(MEMORY)));
+        Self {
+            directories: &source.directories,
+            trees: RefCell::default(),
+            memory: RefCell::new(memory),
+        }
+    }
+
+    /// Keeps what was read; if that fails, the next run reads it again.
+    fn remember(self) {
+        let _ = self.memory.into_inner().save();
+    }
+}
+
+impl Contents for Files<'_> {
+    fn digest(&self, directory: &local::Request, selectors: &[Selector]) -> Result<Digest, String> {
+        let mut trees = self.trees.borrow_mut();
+        let tree = trees.entry(directory.clone()).or_insert_with(|| {
+            let Some(root) = self.directories.get(&directory.name) else {
+                return Err("it is not part of the build".to_owned());
+            };
+            let root = std::path::absolute(root).unwrap_or_else(|_| root.clone());
+            local::tree(&root, directory, &mut self.memory.borrow_mut())
+                .map_err(|error| error.to_string())
+        });
+        let tree = tree.as_ref().map_err(Clone::clone)?;
+        tree.digest(selectors).map_err(|error| error.to_string())
+    }
+}
