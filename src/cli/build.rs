@@ -200,7 +200,8 @@ impl Job<'_> {
         let built = self.solve(plan, session, imports, &mut builder).await;
         builder.release().await;
         if let (Ok(built), Some(reuse)) = (&built, &reuse) {
-            reuse.keep(&built.result.exporter_response).await?;
+            let note = reuse.keep(&built.result.exporter_response).await?;
+            self.display.notes(note).await;
         }
         built
     }
@@ -231,23 +232,29 @@ impl Job<'_> {
             }
         };
         let tag = reuse.key.tag();
-        let Some(hit) = reuse.find().await? else {
+        if let Some(output) = reuse.needs_build() {
+            self.display.note(format!("nothing is reused: `{output}` takes a build")).await;
+            return Ok(Some(Found::Nothing(Box::new(reuse))));
+        }
+        let ages = reuse::reaches_network(compiled);
+        let Some(hit) = reuse.find(ages).await? else {
             self.display.note(format!("no image `{tag}` yet: building")).await;
             return Ok(Some(Found::Nothing(Box::new(reuse))));
         };
-        let age = hit.created.map(reuse::age);
-        let spoken = age.map_or_else(
-            || "at an unknown time".into(),
-            |age| format!("{} ago", reuse::spoken(age)),
-        );
-        if reuse::reaches_network(compiled) && hit.is_stale(self.args.reuse_max_age) {
-            let line = format!("image `{tag}` was built {spoken}: too old, building");
+        let built = match hit.created.map(reuse::age) {
+            Some(age) => format!(", built {} ago", reuse::spoken(age)),
+            None if ages => ", built at an unknown time".to_owned(),
+            None => String::new(),
+        };
+        if ages && hit.is_stale(self.args.reuse_max_age) {
+            let line = format!("image `{tag}`{built}: too old, building");
             self.display.note(line).await;
             return Ok(Some(Found::Nothing(Box::new(reuse))));
         }
-        let exporter_response = reuse.take(&hit).await?;
+        let (exporter_response, told) = reuse.take(&hit).await?;
         let digest = hit.digest();
-        self.display.note(format!("reused `{tag}`, built {spoken}: {digest}")).await;
+        self.display.note(format!("reused `{tag}`{built}: {digest}")).await;
+        self.display.notes(told).await;
         Ok(Some(Found::Image(SolveResult { exporter_response })))
     }
 

@@ -34,6 +34,13 @@ impl Display {
         let _ = self.news.send(News::Note(line.into())).await;
     }
 
+    /// Says several things.
+    pub(super) async fn notes(&self, lines: impl IntoIterator<Item = String>) {
+        for line in lines {
+            self.note(line).await;
+        }
+    }
+
     /// Where status events go, from which they are passed on until the sender is dropped.
     pub(super) fn events(&self) -> mpsc::Sender<StatusEvent> {
         let (sender, mut events) = mpsc::channel(WAITING_EVENTS);

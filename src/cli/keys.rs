@@ -1,13 +1,18 @@
 //! Content keys of what a command compiles, and the memory of them in the state folder.
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use super::args::SourceArgs;
 use super::report::Failure;
 use super::source::Source;
+use super::{compilation, runtime};
 use crate::engine::state::StateDir;
+use crate::fault::{Classified, Fault};
 use crate::key::files::Directory;
 use crate::key::graph::GraphError;
 use crate::key::memory::Memory;
-use crate::key::{ContentKey, KeyError};
+use crate::key::{ContentKey, KeyError, description};
+use crate::oci::reference::ImageReference;
 use crate::plan::dockerfile::options::MainContext;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
 
@@ -74,6 +79,52 @@ fn keep(state: &StateDir, key: &ContentKey) -> std::io::Result<()> {
     }
     fs_err::create_dir_all(state.root().join("keys"))?;
     fs_err::write(place, &key.description)
+}
+
+/// A key that nobody here can describe.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+enum UnknownKey {
+    #[error("the content key `{key}` is not known here")]
+    #[diagnostic(help(
+        "keys are remembered in `{}` as they are computed; for one of another machine write \
+         `REPOSITORY:key-…`",
+        folder.display()
+    ))]
+    Here { key: String, folder: PathBuf },
+    #[error("`{key}` has no description in its repository")]
+    #[diagnostic(help("`kitwright build --reuse --push` leaves one beside the image"))]
+    There { key: ImageReference },
+    #[error("`{key}` names no content key")]
+    #[diagnostic(help("write `key-` and 64 digits, or `REPOSITORY:key-…`"))]
+    NoKey { key: String },
+}
+
+impl Classified for UnknownKey {
+    fn fault(&self) -> Fault {
+        Fault::Usage
+    }
+}
+
+/// The description of a key: `key-…` that this machine has computed, or `REPOSITORY:key-…` at its
+/// registry.
+///
+/// # Errors
+///
+/// A key that is not known, a registry that does not answer.
+pub(super) fn description(key: &str, args: &SourceArgs) -> Result<String, Failure> {
+    let hex = key.strip_prefix("key-").unwrap_or(key);
+    if !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let folder = StateDir::from_env(|name| std::env::var_os(name))?.root().join("keys");
+        let text = fs_err::read_to_string(folder.join(hex)).ok();
+        return Ok(text.ok_or_else(|| UnknownKey::Here { key: key.to_owned(), folder })?);
+    }
+    let reference = ImageReference::parse(key).ok();
+    let is_key = |tag: Option<&str>| tag.is_some_and(|tag| tag.starts_with("key-"));
+    let reference = reference.filter(|reference| is_key(reference.tag()));
+    let reference = reference.ok_or_else(|| UnknownKey::NoKey { key: key.to_owned() })?;
+    let client = compilation::registry(&args.registry_mirror)?;
+    let text = runtime::block_on(async { Ok(description::fetch(&client, &reference).await?) })?;
+    Ok(text.ok_or(UnknownKey::There { key: reference })?)
 }
 
 /// Build arguments that shape the image without being in its graph.

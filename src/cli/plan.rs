@@ -1,7 +1,7 @@
 //! `kitwright plan`: what a build would be made from, without an engine.
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -13,7 +13,6 @@ use super::source::Source;
 use super::{compilation, locking, prediction, runtime};
 use crate::cache::predict::{Needed, Outcome, Prediction, Stage, Step};
 use crate::cli::keys;
-use crate::engine::state::StateDir;
 use crate::fault::{Classified, Fault};
 use crate::key::ContentKey;
 use crate::plan::dockerfile::{Compiled, CompiledPlatform};
@@ -26,7 +25,7 @@ pub(super) struct Plan {
     source: SourceArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    /// Compare with another content key that this machine has computed
+    /// Compare with another content key: one that this machine has computed, or `REPOSITORY:key-…`
     #[arg(long, value_name = "KEY")]
     diff: Option<String>,
     /// Form of the answer
@@ -49,9 +48,6 @@ enum PlanError {
     #[error("the Dockerfile lies in a remote context, which only an engine fetches")]
     #[diagnostic(help("name a local one with `--file PATH`"))]
     RemoteDockerfile,
-    #[error("the content key `{key}` is not known here")]
-    #[diagnostic(help("keys are remembered in `{}` as they are computed", folder.display()))]
-    UnknownKey { key: String, folder: PathBuf },
 }
 
 impl Classified for PlanError {
@@ -86,7 +82,9 @@ impl Plan {
         let shaping = keys::build_arguments(&options);
         let key = keys::content_key(&source, &compiled, &options, &shaping)?;
         let text = match (self.format, &self.diff) {
-            (_, Some(other)) => difference(&key?, other)?,
+            (_, Some(other)) => {
+                difference(&key?.description, &keys::description(other, &self.source)?)
+            }
             (Format::Json, None) => json_text(&compiled, &predictions, key.as_ref().ok()),
             (Format::Text, None) => {
                 let mut text = steps(&compiled, &predictions);
@@ -195,15 +193,10 @@ fn json_text(compiled: &Compiled, predictions: &[Prediction], key: Option<&Conte
 }
 
 /// The lines in which two keys' descriptions differ: `-` the other's, `+` this one's.
-fn difference(key: &ContentKey, other: &str) -> Result<String, Failure> {
-    let folder = StateDir::from_env(|name| std::env::var_os(name))?.root().join("keys");
-    let hex = other.strip_prefix("key-").unwrap_or(other);
-    let known = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let text = known.then(|| fs_err::read_to_string(folder.join(hex)).ok()).flatten();
-    let text = text.ok_or_else(|| PlanError::UnknownKey { key: other.to_owned(), folder })?;
+fn difference(ours: &str, other: &str) -> String {
     let (mine, theirs): (BTreeSet<&str>, BTreeSet<&str>) =
-        (key.description.lines().collect(), text.lines().collect());
-    let gone = text.lines().filter(|line| !mine.contains(line)).map(|line| format!("- {line}\n"));
-    let new = key.description.lines().filter(|line| !theirs.contains(line));
-    Ok(gone.chain(new.map(|line| format!("+ {line}\n"))).collect())
+        (ours.lines().collect(), other.lines().collect());
+    let gone = other.lines().filter(|line| !mine.contains(line)).map(|line| format!("- {line}\n"));
+    let new = ours.lines().filter(|line| !theirs.contains(line));
+    gone.chain(new.map(|line| format!("+ {line}\n"))).collect()
 }

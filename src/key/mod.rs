@@ -5,6 +5,7 @@
 //! [`ContentKey`] puts both together with the options that shape the image. `docs/content-key.md`
 //! describes the computation for others.
 
+pub mod description;
 pub mod files;
 pub mod graph;
 pub mod memory;

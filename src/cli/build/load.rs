@@ -62,13 +62,7 @@ impl LoadError {
 impl Load {
     /// Opens the store, and says what the engine is to export and where to.
     pub(super) fn start(store: ImageStore) -> Result<(Self, ExporterKind, ExportTarget), Failure> {
-        let program = match store {
-            ImageStore::Found => program(),
-            ImageStore::Docker => Some("docker"),
-            ImageStore::Podman => Some("podman"),
-            ImageStore::Own => None,
-        };
-        match program {
+        match program(store) {
             Some(name) => Self::through(name),
             None => Self::into_store(),
         }
@@ -149,8 +143,19 @@ pub(super) async fn cause(loads: Vec<Load>, error: SolveError) -> Failure {
     error.into()
 }
 
-/// Docker if its daemon answers, else Podman if it is installed.
-fn program() -> Option<&'static str> {
+/// Whether a store is that of another program.
+pub(super) fn has_program(store: ImageStore) -> bool {
+    program(store).is_some()
+}
+
+/// The program that keeps a store; none for kitwright's own.
+fn program(store: ImageStore) -> Option<&'static str> {
+    match store {
+        ImageStore::Found => {}
+        ImageStore::Docker => return Some("docker"),
+        ImageStore::Podman => return Some("podman"),
+        ImageStore::Own => return None,
+    }
     let installed = |name: &str| which::which(name).is_ok();
     let docker = match std::env::var("DOCKER_HOST") {
         Ok(host) if !host.is_empty() => {

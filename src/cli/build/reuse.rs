@@ -3,6 +3,9 @@
 //! The image that was built last from the same content key bears the tag `key-<hash>` in the
 //! repository. A hit moves the build's tags to that manifest and needs no engine; after a miss the key
 //! tag is written last, when the image is whole.
+mod age;
+mod copies;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,15 +19,19 @@ use crate::cli::keys;
 use crate::cli::report::Failure;
 use crate::cli::source::Source;
 use crate::fault::{Classified, Fault};
-use crate::key::ContentKey;
 use crate::key::graph::GraphError;
+use crate::key::{ContentKey, description};
 use crate::oci::digest::Digest;
-use crate::oci::manifest::Manifest;
+use crate::oci::manifest::{Descriptor, ImageManifest, Manifest};
 use crate::oci::promote::move_tags;
 use crate::oci::reference::ImageReference;
 use crate::oci::registry::{Client, FetchedManifest};
+use crate::output::exporter::Output;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
 use crate::plan::llb::Vertex;
+
+pub(super) use age::{age, parse_duration, spoken};
+use copies::Copies;
 
 /// The largest image config that is read.
 const CONFIG_LIMIT: u64 = 8 << 20;
@@ -58,9 +65,11 @@ impl Classified for ReuseError {
 /// An image that was found by its content key.
 pub(super) struct Hit {
     fetched: FetchedManifest,
-    /// The digest of the config of the first platform's image.
+    /// What each of the build's tags points at now, where that is known.
+    tagged: Vec<Option<Digest>>,
+    /// The digest of the image's config; an index has none.
     config: Option<Digest>,
-    /// When it was built, if it says so.
+    /// When it was built, if it says so and somebody asked.
     pub created: Option<Timestamp>,
 }
 
@@ -69,6 +78,8 @@ pub(super) struct Reuse {
     client: Client,
     tags: Vec<ImageReference>,
     pub key: ContentKey,
+    /// What is to be made of the image beside its tags; or an output that takes a build.
+    copies: Result<Copies, String>,
 }
 
 impl Reuse {
@@ -80,14 +91,23 @@ impl Reuse {
         compiled: &Compiled,
         options: &CompileOptions,
     ) -> Result<Result<Self, GraphError>, Failure> {
-        let pushed = request.outputs.iter().find(|output| output.pushes());
-        let names = pushed.and_then(|output| output.attributes.get("name"));
-        let names = names.ok_or(ReuseError::NoPush)?;
-        let tags: Result<Vec<_>, _> = names.split(',').map(ImageReference::parse).collect();
+        let pushed: Vec<_> = request.outputs.iter().filter(|output| output.pushes()).collect();
+        let names = pushed.iter().filter_map(|output| output.attributes.get("name"));
+        let names = names.flat_map(|names| names.split(','));
+        let tags: Vec<_> = names.map(ImageReference::parse).collect::<Result<_, _>>()?;
+        if tags.is_empty() {
+            return Err(ReuseError::NoPush.into());
+        }
+        let copies = Copies::of(&request.outputs);
         match keys::content_key(source, compiled, options, &shaping(request, options))? {
-            Ok(key) => Ok(Ok(Self { client, tags: tags?, key })),
+            Ok(key) => Ok(Ok(Self { client, tags, key, copies })),
             Err(unfixed) => Ok(Err(unfixed)),
         }
+    }
+
+    /// The output that no image of a registry can give, and that so takes a build.
+    pub(super) fn needs_build(&self) -> Option<&str> {
+        self.copies.as_ref().err().map(String::as_str)
     }
 
     fn keyed(&self) -> Result<ImageReference, Failure> {
@@ -95,61 +115,107 @@ impl Reuse {
         Ok(first.name_only().with_tag(&self.key.tag())?)
     }
 
-    /// Looks for the image of this key.
-    pub(super) async fn find(&self) -> Result<Option<Hit>, Failure> {
+    /// Looks for the image of this key, and for its date if `dated`.
+    pub(super) async fn find(&self, dated: bool) -> Result<Option<Hit>, Failure> {
         let keyed = self.keyed()?;
-        let Some(fetched) = self.client.get_upstream_manifest(&keyed).await? else {
-            return Ok(None);
-        };
-        let image = match fetched.parse()? {
-            Manifest::Image(image) => Some(image),
-            Manifest::Index(index) => {
-                match index.manifests.iter().find(|entry| !entry.is_attestation()) {
-                    Some(first) => {
-                        let child = keyed.name_only().with_digest(first.digest);
-                        match self.client.get_manifest(&child).await?.parse()? {
-                            Manifest::Image(image) => Some(image),
-                            Manifest::Index(_) => None,
-                        }
-                    }
-                    None => None,
-                }
+        // What the tags point at comes meanwhile: most need not be written then.
+        let heads = self.tags.iter().map(|tag| self.client.head_upstream_manifest(tag));
+        let (fetched, heads) = tokio::join!(
+            self.client.get_upstream_manifest(&keyed),
+            futures_util::future::join_all(heads),
+        );
+        let Some(fetched) = fetched? else { return Ok(None) };
+        // A tag that cannot be looked at is written, which tells why.
+        let digest = |head: Option<Descriptor>| head.map(|descriptor| descriptor.digest);
+        let tagged = heads.into_iter().map(|head| head.ok().and_then(digest)).collect();
+        let (config, first) = match fetched.parse()? {
+            Manifest::Image(image) => (Some(image.config.digest), Some(image)),
+            Manifest::Index(index) if dated => {
+                let first = index.manifests.iter().find(|entry| !entry.is_attestation());
+                (None, self.child(&keyed, first).await?)
             }
+            Manifest::Index(_) => (None, None),
         };
-        let Some(image) = image else {
-            return Ok(Some(Hit { fetched, config: None, created: None }));
+        let created = match first {
+            Some(image) if dated => self.created(&keyed, &image).await?,
+            _ => None,
         };
-        let config = self.client.read_blob(&keyed, &image.config, CONFIG_LIMIT).await?;
-        let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
-        let created = config["created"].as_str().and_then(|date| date.parse().ok());
-        Ok(Some(Hit { fetched, config: Some(image.config.digest), created }))
+        Ok(Some(Hit { fetched, tagged, config, created }))
     }
 
-    /// Moves the build's tags to the image that was found, and answers as the exporter would.
-    pub(super) async fn take(&self, hit: &Hit) -> Result<BTreeMap<String, String>, Failure> {
-        move_tags(&self.client, &self.keyed()?, &hit.fetched, &self.tags).await?;
-        let descriptor = &hit.fetched.descriptor;
+    async fn child(
+        &self,
+        keyed: &ImageReference,
+        entry: Option<&Descriptor>,
+    ) -> Result<Option<Box<ImageManifest>>, Failure> {
+        let Some(entry) = entry else { return Ok(None) };
+        let child = keyed.name_only().with_digest(entry.digest);
+        Ok(match self.client.get_manifest(&child).await?.parse()? {
+            Manifest::Image(image) => Some(image),
+            Manifest::Index(_) => None,
+        })
+    }
+
+    async fn created(
+        &self,
+        keyed: &ImageReference,
+        image: &ImageManifest,
+    ) -> Result<Option<Timestamp>, Failure> {
+        let config = self.client.read_blob(keyed, &image.config, CONFIG_LIMIT).await?;
+        let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
+        Ok(config["created"].as_str().and_then(|date| date.parse().ok()))
+    }
+
+    /// Moves the build's tags to the image that was found, makes the copies that the other outputs
+    /// ask for, and answers as the exporter would; with lines for people about the copies.
+    pub(super) async fn take(
+        &self,
+        hit: &Hit,
+    ) -> Result<(BTreeMap<String, String>, Vec<String>), Failure> {
+        let digest = hit.digest();
+        let elsewhere = self.tags.iter().zip(&hit.tagged);
+        let elsewhere: Vec<ImageReference> = elsewhere
+            .filter(|(_, tagged)| **tagged != Some(digest))
+            .map(|(tag, _)| tag.clone())
+            .collect();
+        if !elsewhere.is_empty() {
+            move_tags(&self.client, &self.keyed()?, &hit.fetched, &elsewhere).await?;
+        }
+        let told = match &self.copies {
+            Ok(copies) => copies.make(&self.client, digest, &self.tags).await?,
+            Err(_) => Vec::new(),
+        };
         let names: Vec<String> = self.tags.iter().map(ToString::to_string).collect();
-        let json = serde_json::to_vec(descriptor).unwrap_or_default();
+        let json = serde_json::to_vec(&hit.fetched.descriptor).unwrap_or_default();
         let mut response = BTreeMap::from([
             ("containerimage.descriptor".to_owned(), STANDARD.encode(json)),
-            ("containerimage.digest".to_owned(), descriptor.digest.to_string()),
+            ("containerimage.digest".to_owned(), digest.to_string()),
             ("image.name".to_owned(), names.join(",")),
         ]);
         if let Some(config) = hit.config {
             response.insert("containerimage.config.digest".to_owned(), config.to_string());
         }
-        Ok(response)
+        Ok((response, told))
     }
 
-    /// Gives the image that was just pushed the tag of its key.
-    pub(super) async fn keep(&self, response: &BTreeMap<String, String>) -> Result<(), Failure> {
+    /// Gives the image that was just pushed the tag of its key; returns a line for people if the
+    /// key's description could not be kept beside it.
+    pub(super) async fn keep(
+        &self,
+        response: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, Failure> {
         let digest = response.get("containerimage.digest").and_then(|text| text.parse().ok());
-        let (Some(digest), Some(first)) = (digest, self.tags.first()) else { return Ok(()) };
+        let (Some(digest), Some(first)) = (digest, self.tags.first()) else { return Ok(None) };
         let pushed = first.name_only().with_digest(digest);
-        let fetched = self.client.get_manifest(&pushed).await?;
-        move_tags(&self.client, &pushed, &fetched, &[self.keyed()?]).await?;
-        Ok(())
+        let (described, fetched) = tokio::join!(
+            description::publish(&self.client, first, &self.key),
+            self.client.get_manifest(&pushed),
+        );
+        move_tags(&self.client, &pushed, &fetched?, &[self.keyed()?]).await?;
+        Ok(described.err().map(|error| {
+            let line = Failure::from(error).line();
+            format!("`plan --diff` will not know this key elsewhere: {line}")
+        }))
     }
 }
 
@@ -165,11 +231,6 @@ impl Hit {
     }
 }
 
-/// How long ago something was.
-pub(super) fn age(then: Timestamp) -> Duration {
-    Timestamp::now().duration_since(then).try_into().unwrap_or_default()
-}
-
 /// Whether a step may reach the network, so that the same inputs can give another result later.
 pub(super) fn reaches_network(compiled: &Compiled) -> bool {
     let reaches = |vertex: &Vertex| match vertex.op().op {
@@ -179,58 +240,19 @@ pub(super) fn reaches_network(compiled: &Compiled) -> bool {
     compiled.platforms.iter().flat_map(|platform| &platform.definition.vertices).any(reaches)
 }
 
-/// Settings beside the graph that shape the image.
+/// Settings beside the graph that shape the pushed image.
 fn shaping(request: &Request, options: &CompileOptions) -> BTreeMap<String, String> {
     let mut shaping = request.attestations.clone();
-    for output in request.outputs.iter().filter(|output| output.makes_image()) {
-        for (name, value) in &output.attributes {
-            if !PLACES.contains(&name.as_str()) {
-                shaping.insert(format!("exporter:{name}"), value.clone());
-            }
+    for output in request.outputs.iter().filter(|output| output.pushes()) {
+        for (name, value) in shape(output) {
+            shaping.insert(format!("exporter:{name}"), value.clone());
         }
     }
     shaping.extend(keys::build_arguments(options));
     shaping
 }
 
-/// Reads a duration such as `7d`, `12h`, `30m` or `90s`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let seconds = match &text[digits.len()..] {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return Err("it is written like `7d`, `12h`, `30m` or `90s`".into()),
-    };
-    let number: u64 = digits.parse().map_err(|_| format!("`{digits}` is no number"))?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "it is too long".into())
-}
-
-/// An age for people: its largest unit.
-pub(super) fn spoken(age: Duration) -> String {
-    let seconds = age.as_secs();
-    let (number, unit) = match seconds {
-        0..120 => (seconds, "seconds"),
-        120..7200 => (seconds / 60, "minutes"),
-        7200..172_800 => (seconds / 3600, "hours"),
-        _ => (seconds / 86_400, "days"),
-    };
-    format!("{number} {unit}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_a_unit() {
-        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(604_800)));
-        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
-        for bad in ["7", "d", "7x", "-1d", "99999999999999999w"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-        assert_eq!(spoken(Duration::from_secs(7300)), "2 hours");
-    }
+/// The attributes of an output that shape its image.
+fn shape(output: &Output) -> BTreeMap<&String, &String> {
+    output.attributes.iter().filter(|(name, _)| !PLACES.contains(&name.as_str())).collect()
 }
