@@ -2,6 +2,7 @@
 //! belongs.
 mod check;
 mod load;
+mod mounts;
 mod native;
 mod outputs;
 mod request;
@@ -30,6 +31,7 @@ use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{SolveRequest, SolveResult, solve};
 use crate::plan::dockerfile::{CompileOptions, Compiled};
+use mounts::{MountArgs, Mounts};
 use outputs::Exports;
 use request::Request;
 use reuse::Reuse;
@@ -49,6 +51,8 @@ pub(super) struct Build {
     progress: ProgressArgs,
     #[command(flatten)]
     cache: CacheArgs,
+    #[command(flatten)]
+    mounts: MountArgs,
     /// What compiles the Dockerfile: `native`, the engine's `dockerfile.v0`, or a frontend image
     #[arg(long, value_name = "FRONTEND", default_value = "native")]
     frontend: String,
@@ -195,9 +199,13 @@ impl Job<'_> {
             Some(starting) => starting,
             None => self.args.start_engine()?,
         };
+        let mut mounts = self.mounts(&plan).await?;
         let mut builder = self.interruptible(starting.ready()).await?;
         let imports = self.imports(probing).await;
-        let built = self.solve(plan, session, imports, &mut builder).await;
+        let built = self.solve(plan, session, imports, &mut builder, mounts.as_mut()).await;
+        if let (Ok(_), Some(mounts)) = (&built, mounts) {
+            mounts.save(&builder.client, &self.cancel, self.display).await;
+        }
         builder.release().await;
         if let (Ok(built), Some(reuse)) = (&built, &reuse) {
             let note = reuse.keep(&built.result.exporter_response).await?;
@@ -314,12 +322,20 @@ impl Job<'_> {
         super::session::with_services(session, &self.args.secrets, registry)
     }
 
+    /// The cache mounts to keep.
+    async fn mounts(&self, plan: &Plan) -> Result<Option<Mounts>, Failure> {
+        let Plan::Native(compiled, _) = plan else { return Ok(None) };
+        let registry = compilation::registry(&self.args.source.registry_mirror)?;
+        self.args.mounts.plan(compiled, None, registry, self.display).await
+    }
+
     async fn solve(
         &self,
         plan: Plan,
         session: SessionBuilder,
         imports: Vec<Answer>,
         builder: &mut Builder,
+        mut mounts: Option<&mut Mounts>,
     ) -> Result<Built, Failure> {
         let mut session = self.session(session)?;
         // Kept until the build has ended.
@@ -344,11 +360,22 @@ impl Job<'_> {
         request.entitlements.clone_from(&self.request.entitlements);
         let solve_ref = request.solve_ref.clone();
         let client = builder.client.clone();
-        let events = self.display.events();
+        let mut events = self.display.events();
+        let mut filling = None;
+        if let Some(mounts) = &mut mounts {
+            events = mounts.watch(events);
+            let certain = request.cache_imports.is_empty();
+            filling = mounts.fill(&client, certain, &self.cancel, self.display).await;
+        }
+        let filling = filling.as_ref();
         let solving = async {
             match &plan {
-                Plan::Native(compiled, _) if native::needs_gateway(compiled) => {
-                    native::build(&client, request, session, events, &self.cancel, compiled).await
+                Plan::Native(compiled, _)
+                    if native::needs_gateway(compiled) || filling.is_some() =>
+                {
+                    let cancel = &self.cancel;
+                    native::build(&client, request, session, events, cancel, compiled, filling)
+                        .await
                 }
                 _ => solve(&client, request, session, events, &self.cancel).await,
             }

@@ -41,6 +41,11 @@ impl Display {
         }
     }
 
+    /// Where others say something in kitwright's name while the build runs.
+    pub(super) fn news(&self) -> mpsc::Sender<News> {
+        self.news.clone()
+    }
+
     /// Where status events go, from which they are passed on until the sender is dropped.
     pub(super) fn events(&self) -> mpsc::Sender<StatusEvent> {
         let (sender, mut events) = mpsc::channel(WAITING_EVENTS);

@@ -6,6 +6,7 @@ mod fate;
 mod interop;
 mod kit;
 mod load;
+mod mounts;
 mod outputs;
 mod prediction;
 mod refusals;

@@ -42,6 +42,8 @@ pub struct CacheMount {
     pub platforms: BTreeSet<String>,
     /// The steps that use it.
     pub steps: BTreeSet<Digest>,
+    /// Whether the engine empties it before the build: it does so for steps without cache.
+    pub emptied: bool,
 }
 
 /// The files that a cache mount starts with.
@@ -50,8 +52,8 @@ pub struct CacheMount {
 /// beforehand has to name the same one. `uid=`, `gid=` and `mode=` make such a base, too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Base {
-    /// The ops that make it, each after its inputs.
-    pub ops: Vec<Bytes>,
+    /// The ops that make it with their names, each after its inputs.
+    pub ops: Vec<(Bytes, String)>,
     /// The digest of the last one.
     pub digest: String,
     /// Which of its results.
@@ -92,7 +94,9 @@ pub fn find(compiled: &Compiled) -> Found {
                     target: mount.dest.clone(),
                     platforms: BTreeSet::new(),
                     steps: BTreeSet::new(),
+                    emptied: false,
                 });
+                known.emptied |= vertex.metadata.ignore_cache;
                 known.platforms.insert(platform.platform.to_string());
                 known.steps.insert(vertex.digest);
             }
@@ -109,8 +113,8 @@ fn base(definition: &Definition, op: &pb::Op, mount: &pb::Mount) -> Result<Optio
         return Ok(None);
     };
     let mut needed = BTreeSet::from([input.digest.clone()]);
-    let mut ops: Vec<Bytes> = Vec::new();
-    for Vertex { digest, bytes, .. } in definition.vertices.iter().rev() {
+    let mut ops = Vec::new();
+    for Vertex { digest, bytes, metadata, .. } in definition.vertices.iter().rev() {
         if !needed.contains(&digest.to_string()) {
             continue;
         }
@@ -121,7 +125,7 @@ fn base(definition: &Definition, op: &pb::Op, mount: &pb::Mount) -> Result<Optio
             return Err(Bound);
         }
         needed.extend(op.inputs.into_iter().map(|input| input.digest));
-        ops.push(bytes.clone());
+        ops.push((bytes.clone(), metadata.custom_name().unwrap_or_default().to_owned()));
     }
     ops.reverse();
     let selector = mount.selector.clone();

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use pb::op::Op;
 
 use super::CacheMount;
+use crate::engine::identity;
 use crate::oci::digest::Digest;
 use crate::oci::platform::Platform;
 use crate::plan::llb::metadata::CUSTOM_NAME;
 use crate::plan::llb::wire;
 
 /// The program; empty where it could not be built for this machine.
-static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/mounts-helper"));
+pub(super) static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/mounts-helper"));
 
 /// Its place in the root file system.
 const PATH: &str = "/kitwright-mounts";
@@ -115,6 +116,15 @@ fn platform() -> pb::Platform {
     pb::Platform::from(&Platform::host())
 }
 
+/// What an op with this name says about itself.
+fn named(name: &str) -> pb::OpMetadata {
+    let mut metadata = pb::OpMetadata::default();
+    if !name.is_empty() {
+        metadata.description.insert(CUSTOM_NAME.to_owned(), name.to_owned());
+    }
+    metadata
+}
+
 /// A mount of a command, and the result that it shows.
 struct Part {
     input: Option<(Digest, i64)>,
@@ -143,14 +153,8 @@ impl Ops {
         let op = pb::Op { inputs, op: Some(op), platform, constraints };
         let bytes = Bytes::from(wire::encode_op(&op));
         let digest = Digest::of(&bytes);
-        let mut metadata = pb::OpMetadata::default();
-        if !name.is_empty() {
-            metadata.description.insert(CUSTOM_NAME.to_owned(), name.to_owned());
-            // What is in a cache mount is not part of any key.
-            metadata.ignore_cache = true;
-        }
         self.push(bytes);
-        self.0.metadata.insert(digest.to_string(), metadata);
+        self.0.metadata.insert(digest.to_string(), named(name));
         digest
     }
 
@@ -180,9 +184,9 @@ impl Ops {
         let mut inputs = vec![input(&program, 0)];
         let mut mounts = vec![pb::Mount { dest: "/".to_owned(), ..Default::default() }];
         if let Some(base) = &mount.base {
-            for op in &base.ops {
+            for (op, name) in &base.ops {
                 self.push(op.clone());
-                self.0.metadata.entry(Digest::of(op).to_string()).or_default();
+                self.0.metadata.insert(Digest::of(op).to_string(), named(name));
             }
             inputs.push(pb::Input { digest: base.digest.clone(), index: base.index });
         }
@@ -196,6 +200,9 @@ impl Ops {
         }
         let meta = pb::Meta {
             args: std::iter::once(PATH.to_owned()).chain(args.iter().cloned()).collect(),
+            // What is in a cache mount is in no key, so each run needs a key of its own. Leaving the
+            // cache out (`ignore_cache`) would not do: it makes the engine empty the mount first.
+            env: vec![format!("RUN={}", identity::random())],
             cwd: "/".to_owned(),
             remove_mount_stubs_recursive: true,
             ..Default::default()

@@ -5,6 +5,7 @@ use buildkit_rs_proto::pb;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::mounts::Filling;
 use crate::engine::client::Client;
 use crate::engine::failure::SolveError;
 use crate::engine::gateway::{self, ClientResult, PlatformResult, SolveRef};
@@ -59,7 +60,8 @@ pub(super) fn describe(compiled: &Compiled, exports: &mut [Export]) {
     }
 }
 
-/// Builds all platforms in one build and returns them as one result.
+/// Builds all platforms in one build and returns them as one result, beginning with what does not
+/// wait for `filling`.
 pub(super) async fn build(
     client: &Client,
     request: SolveRequest,
@@ -67,9 +69,19 @@ pub(super) async fn build(
     events: mpsc::Sender<StatusEvent>,
     cancel: &CancellationToken,
     compiled: &Compiled,
+    filling: Option<&Filling>,
 ) -> Result<SolveResult, SolveError> {
     let imports = request.cache_imports.clone();
+    let mut early = Vec::new();
     gateway::build(client, request, session, events, cancel, async |bridge| {
+        if let Some(filling) = filling {
+            early = filling.meanwhile(bridge, compiled, &imports).await;
+        }
+        if let ([only], false) = (&compiled.platforms[..], needs_gateway(compiled)) {
+            // The exporters know the config already: nothing else tells this from a single call.
+            let solved = bridge.solve(only.definition.to_pb(), &imports, false).await?;
+            return Ok(ClientResult::files(solved));
+        }
         let mut platforms = Vec::new();
         for platform in &compiled.platforms {
             let solved = if platform.definition.is_empty() {

@@ -77,8 +77,9 @@ fn keep(args: &[&[u8]], collect: bool) -> Outcome<()> {
     let mut units = units::divide(&entries);
     let known = ledger::parse(&sys::read_file(known)?);
     for unit in &mut units {
-        let before = known.get(&ledger::escaped(unit.path(&entries))).copied().unwrap_or(0);
-        unit.used = unit.used.max(before).min(limits.now);
+        // What was brought here from elsewhere was changed here when it was brought.
+        let before = known.get(&ledger::escaped(unit.path(&entries))).copied();
+        unit.used = unit.used.max(before.unwrap_or(unit.changed)).min(limits.now);
     }
     let dropped = units::trim(&mut units, &limits);
     let report = ledger::report(&entries, &units, dropped);

@@ -284,8 +284,7 @@ pub fn status(path: &[u8]) -> Outcome<Status> {
 pub fn read_link(path: &[u8]) -> Outcome<Vec<u8>> {
     let name = terminated(path);
     let mut buffer = alloc::vec![0_u8; 4096];
-    let args =
-        [AT_FDCWD, name.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0];
+    let args = [AT_FDCWD, name.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0];
     let count = checked(path, call(number::READLINKAT, args))?;
     buffer.truncate(count);
     Ok(buffer)

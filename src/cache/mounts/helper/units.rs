@@ -17,6 +17,8 @@ pub struct Unit {
     pub end: usize,
     /// When any of its files was last read, in seconds since 1970.
     pub used: i64,
+    /// When any of its files last changed here, in seconds since 1970.
+    pub changed: i64,
     /// Bytes of its files.
     pub size: i64,
 }
@@ -61,8 +63,9 @@ pub fn divide(entries: &[Entry]) -> Vec<Unit> {
         let part = &entries[at..end];
         let files = part.iter().filter(|entry| !entry.is_directory());
         let used = files.clone().map(|entry| entry.status.accessed.seconds).max().unwrap_or(0);
+        let changed = files.clone().map(|entry| entry.changed).max().unwrap_or(0);
         let size = files.map(|entry| entry.status.size as i64).sum();
-        units.push(Unit { first: at, end, used, size });
+        units.push(Unit { first: at, end, used, changed, size });
         at = end;
     }
     units

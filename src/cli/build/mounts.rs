@@ -1,0 +1,348 @@
+//! `--cache-mounts`: fills cache mounts before the build and saves them after it.
+//!
+//! Nothing here fails a build: what goes wrong with a mount is one line.
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::reuse;
+use crate::cache::mounts::program::{self, Limits};
+use crate::cache::mounts::save::{self, Outcome};
+use crate::cache::mounts::seed::{self, Saved, Seeded};
+use crate::cache::mounts::{CacheMount, Engine, MountError, find};
+use crate::cli::display::Display;
+use crate::cli::report::Failure;
+use crate::cli::source;
+use crate::engine::client as engine;
+use crate::engine::gateway::Bridge;
+use crate::engine::session::SessionBuilder;
+use crate::engine::session::auth::RegistryAuth;
+use crate::engine::session::error::chain;
+use crate::engine::solve::CacheEntry;
+use crate::engine::status::StatusEvent;
+use crate::oci::credentials::{CredentialSources, CredentialStore};
+use crate::oci::digest::Digest;
+use crate::oci::reference::ImageReference;
+use crate::oci::registry::Client;
+use crate::output::progress::News;
+use crate::plan::dockerfile::Compiled;
+
+/// Where cache mounts are kept.
+#[derive(Clone, Debug, Args)]
+pub(super) struct MountArgs {
+    /// Keep cache mounts in this repository from build to build, e.g. `ghcr.io/org/app/mounts`
+    #[arg(long, value_name = "REF", env = "KITWRIGHT_CACHE_MOUNTS")]
+    cache_mounts: Option<String>,
+    /// Fill cache mounts and save none, as a fork's build has to
+    #[arg(long, env = "KITWRIGHT_CACHE_MOUNTS_READONLY")]
+    cache_mounts_readonly: bool,
+    /// Save no more than this of one cache mount, uncompressed; 0 for any size
+    #[arg(long, value_name = "SIZE", default_value = "4g")]
+    cache_mounts_max_size: String,
+    /// Save nothing of a cache mount that was not used for so long
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = reuse::parse_duration)]
+    cache_mounts_max_age: Duration,
+}
+
+/// The cache mounts of a build that are kept.
+pub(super) struct Mounts {
+    registry: Client,
+    root: ImageReference,
+    limits: Limits,
+    readonly: bool,
+    tracked: Vec<Tracked>,
+    /// The steps that ran, once the build has ended.
+    ran: Option<JoinHandle<BTreeSet<Digest>>>,
+}
+
+/// One mount, and what is known of it.
+struct Tracked {
+    mount: Arc<CacheMount>,
+    saved: State,
+}
+
+enum State {
+    /// No step that needs it was expected to run.
+    Unasked,
+    Asked(AbortOnDropHandle<Saved>),
+    Known(Arc<Saved>),
+}
+
+/// Mounts that are being filled while the engine builds what does not need them.
+pub(super) struct Filling {
+    steps: BTreeSet<Digest>,
+    /// Whether it is certain that these steps run, so that their inputs can be built meanwhile.
+    certain: bool,
+    done: watch::Receiver<bool>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// Whether an engine has never built anything, so that what no cache serves has to run.
+async fn is_new(client: &engine::Client) -> bool {
+    client.disk_usage(Vec::new()).await.is_ok_and(|records| records.is_empty())
+}
+
+impl MountArgs {
+    /// Begins to look up what is saved of the mounts that `compiled` needs.
+    ///
+    /// `expected` are the steps that will run, where that is known.
+    ///
+    /// # Errors
+    ///
+    /// Flags that are wrong.
+    pub(super) async fn plan(
+        &self,
+        compiled: &Compiled,
+        expected: Option<&BTreeSet<Digest>>,
+        client: Client,
+        display: &Display,
+    ) -> Result<Option<Mounts>, Failure> {
+        let Some(name) = self.cache_mounts.as_deref().filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        let root = ImageReference::parse(name)?;
+        let max_size = source::byte_size("--cache-mounts-max-size", &self.cache_mounts_max_size)?;
+        let limits = Limits { max_size, max_age: self.cache_mounts_max_age.as_secs() };
+        if !program::is_available() {
+            display
+                .note("cache mounts are not kept: kitwright was built without their helper")
+                .await;
+            return Ok(None);
+        }
+        let found = find(compiled);
+        for target in &found.bound {
+            let line = format!("cache mount `{target}` starts with local files: it is not kept");
+            display.note(line).await;
+        }
+        let is_expected = |mount: &CacheMount| {
+            expected.is_none_or(|expected| !expected.is_disjoint(&mount.steps))
+        };
+        let track = |mount: CacheMount| {
+            let mount = Arc::new(mount);
+            let saved = match is_expected(&mount) {
+                false => State::Unasked,
+                // Whatever it were filled with would go; what it holds after the build is new.
+                true if mount.emptied => State::Known(Arc::new(Saved::Nothing)),
+                true => {
+                    let (client, root, mount) = (client.clone(), root.clone(), mount.clone());
+                    let look_up = async move { seed::look_up(&client, &root, &mount).await };
+                    State::Asked(AbortOnDropHandle::new(tokio::spawn(look_up)))
+                }
+            };
+            Tracked { mount, saved }
+        };
+        let tracked = found.mounts.into_iter().map(track).collect();
+        let readonly = self.cache_mounts_readonly;
+        Ok(Some(Mounts { registry: client, root, limits, readonly, tracked, ran: None }))
+    }
+}
+
+impl Mounts {
+    /// Begins to fill what was saved; `None` when there is nothing to wait for.
+    ///
+    /// `certain` tells that the steps will run unless the engine itself has their results.
+    pub(super) async fn fill(
+        &mut self,
+        client: &engine::Client,
+        certain: bool,
+        cancel: &CancellationToken,
+        display: &Display,
+    ) -> Option<Filling> {
+        let (engine, news) = (self.engine(client, cancel), display.news());
+        // Before the mounts are there.
+        let is_new = certain && is_new(client).await;
+        let mut steps = BTreeSet::new();
+        let mut work = JoinSet::new();
+        for tracked in &mut self.tracked {
+            let State::Asked(asked) = &mut tracked.saved else { continue };
+            let Ok(saved) = asked.await else { continue };
+            let saved = Arc::new(saved);
+            tracked.saved = State::Known(saved.clone());
+            match &*saved {
+                Saved::Nothing => {}
+                Saved::Unknown(error) => {
+                    let (target, why) = (&tracked.mount.target, chain(error));
+                    display.note(format!("cache mount `{target}` is not restored: {why}")).await;
+                }
+                Saved::Artifact(_) => {
+                    steps.extend(&tracked.mount.steps);
+                    let (engine, root) = (engine.clone(), self.root.clone());
+                    let mount = tracked.mount.clone();
+                    let news = news.clone();
+                    work.spawn(async move {
+                        if let Some(line) = restore(&engine, &root, &mount, &saved).await {
+                            let _ = news.send(News::Note(line)).await;
+                        }
+                    });
+                }
+            }
+        }
+        if work.is_empty() {
+            return None;
+        }
+        let (finished, done) = watch::channel(false);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            work.join_all().await;
+            // The build may have failed without waiting.
+            let _ = finished.send(true);
+        }));
+        Some(Filling { steps, certain: is_new, done, _task: task })
+    }
+
+    /// What moves mounts between an engine and the registry.
+    fn engine(&self, client: &engine::Client, cancel: &CancellationToken) -> Engine {
+        let credentials = self.registry.clone();
+        let session = move || {
+            let store = CredentialStore::new(CredentialSources::from_env());
+            SessionBuilder::new().attach(RegistryAuth::new(store, credentials.clone()))
+        };
+        Engine {
+            client: client.clone(),
+            registry: self.registry.clone(),
+            session: Arc::new(session),
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// Passes events on and remembers which steps ran.
+    pub(super) fn watch(
+        &mut self,
+        onwards: mpsc::Sender<StatusEvent>,
+    ) -> mpsc::Sender<StatusEvent> {
+        let (sender, mut events) = mpsc::channel(64);
+        self.ran = Some(tokio::spawn(async move {
+            let mut ran = BTreeSet::new();
+            while let Some(event) = events.recv().await {
+                if let StatusEvent::Vertex(vertex) = &event
+                    && vertex.completed.is_some()
+                    && !vertex.cached
+                {
+                    ran.insert(vertex.digest);
+                }
+                // Also when nobody listens any more: what ran has to be known.
+                let _ = onwards.send(event).await;
+            }
+            ran
+        }));
+        sender
+    }
+
+    /// Saves the mounts that steps of this build have worked with.
+    pub(super) async fn save(
+        mut self,
+        client: &engine::Client,
+        cancel: &CancellationToken,
+        display: &Display,
+    ) {
+        let engine = self.engine(client, cancel);
+        let ran = match self.ran.take() {
+            Some(ran) if !self.readonly => ran.await.unwrap_or_default(),
+            _ => return,
+        };
+        let mut work = JoinSet::new();
+        for Tracked { mount, saved } in self.tracked {
+            // What the registry has of the others is not known, and could be more than there is here.
+            let State::Known(saved) = saved else { continue };
+            if ran.is_disjoint(&mount.steps) || matches!(*saved, Saved::Unknown(_)) {
+                continue;
+            }
+            let (engine, root, limits) = (engine.clone(), self.root.clone(), self.limits);
+            work.spawn(async move {
+                let known = match &*saved {
+                    Saved::Artifact(artifact) => Some(&**artifact),
+                    _ => None,
+                };
+                let outcome = save::save(&engine, &root, &mount, known, limits).await;
+                spoken(&mount.target, outcome)
+            });
+        }
+        for line in work.join_all().await.into_iter().flatten() {
+            display.note(line).await;
+        }
+    }
+}
+
+impl Filling {
+    /// Has the engine work on what does not need the mounts until they are filled.
+    ///
+    /// What it has begun goes on as long as the returned handles are kept.
+    pub(super) async fn meanwhile(
+        &self,
+        bridge: &Bridge,
+        compiled: &Compiled,
+        imports: &[CacheEntry],
+    ) -> Vec<AbortOnDropHandle<()>> {
+        let mut begun = Vec::new();
+        let (failed, mut failure) = mpsc::channel::<()>(1);
+        if self.certain {
+            for platform in &compiled.platforms {
+                let parts =
+                    crate::cache::mounts::frontier::ready(&platform.definition, &self.steps);
+                for part in parts {
+                    let (bridge, imports, failed) =
+                        (bridge.clone(), imports.to_vec(), failed.clone());
+                    let early = async move {
+                        if bridge.solve(part, &imports, true).await.is_err() {
+                            let _ = failed.send(()).await;
+                        }
+                    };
+                    begun.push(AbortOnDropHandle::new(tokio::spawn(early)));
+                }
+            }
+        }
+        let mut done = self.done.clone();
+        tokio::select! {
+            _ = done.wait_for(|done| *done) => {}
+            // The whole build tells what is wrong.
+            Some(()) = failure.recv() => {}
+        }
+        begun
+    }
+}
+
+/// Fills one mount and says what came of it.
+async fn restore(
+    engine: &Engine,
+    root: &ImageReference,
+    mount: &CacheMount,
+    saved: &Saved,
+) -> Option<String> {
+    let Saved::Artifact(artifact) = saved else { return None };
+    let target = &mount.target;
+    match seed::seed(engine, root, mount, artifact).await {
+        Ok(Seeded::Filled(files, bytes)) => {
+            Some(format!("cache mount `{target}`: restored {files} files, {}", megabytes(bytes)))
+        }
+        Ok(Seeded::Added(0, _) | Seeded::Kept) => None,
+        Ok(Seeded::Added(files, bytes)) => {
+            Some(format!("cache mount `{target}`: added {files} files, {}", megabytes(bytes)))
+        }
+        Err(error) => Some(format!("cache mount `{target}` is not restored: {}", chain(&error))),
+    }
+}
+
+fn spoken(target: &str, outcome: Result<Outcome, MountError>) -> Option<String> {
+    match outcome {
+        Ok(Outcome::Pushed(content, size)) => {
+            let dropped = match content.dropped {
+                0 => String::new(),
+                bytes => format!(", {} dropped", megabytes(bytes)),
+            };
+            let (files, bytes) = (content.files, megabytes(content.bytes));
+            let size = megabytes(size);
+            Some(format!("cache mount `{target}`: saved {files} files, {bytes} as {size}{dropped}"))
+        }
+        Ok(Outcome::Unchanged | Outcome::Empty) => None,
+        Err(error) => Some(format!("cache mount `{target}` is not saved: {}", chain(&error))),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+}
