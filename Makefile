@@ -12,6 +12,8 @@ DOCKER_CI_IMAGE ?= ghcr.io/kitwright/kitwright/ci:latest
 BASES ?=
 #: Further flags for `kitwright build`, e.g. `--progress=plain`, `--push` or `--no-cache`.
 BUILD_FLAGS ?=
+#: Further flags for `kitwright bench`, e.g. `--against buildx,buildctl` or `--rounds 1`.
+BENCH_FLAGS ?=
 #: The kitwright to use; the default is built from this tree when its sources have changed.
 KITWRIGHT ?= target/release/kitwright
 
@@ -25,7 +27,7 @@ engine_needs := runc $(if $(filter 0,$(shell id -u)),,$(rootless_needs))
 test_needs := runc $(rootless_needs) docker-registry git skopeo dockerd=docker.io podman \
 	ssh-agent=openssh-client setpriv=util-linux \
 	useradd=passwd protoc=protobuf-compiler \
-	/usr/include/google/protobuf/any.proto=libprotobuf-dev /bin/busybox=busybox-static
+	/usr/include/google/protobuf/any.proto=libprotobuf-dev /bin/busybox=busybox-static chromium
 
 # Nothing is built for a kitwright from elsewhere.
 kitwright_file := $(filter target/release/kitwright,$(KITWRIGHT))
@@ -78,8 +80,9 @@ check-gen: gen ## Check that the generated code is current
 	@git diff --stat --exit-code -- proto/src/gen && test -z "$$(git ls-files --others --exclude-standard proto/src/gen)" || \
 	{ echo "error: the generated code was not current: commit what \`make gen\` has changed" >&2; exit 1; }
 
-bench: ## Measure the parts that need no engine
-	@$(CARGO) bench --locked
+bench: prepare ## Measure everything and write docs/benchmarks.md
+	@.ci/need docker-registry
+	@benches/report $(KITWRIGHT) $(BENCH_FLAGS)
 
 benches: ## Compile the benches
 	@$(CARGO) bench --locked --no-run

@@ -221,6 +221,7 @@ mod tests {
             registry: None,
             phases: BTreeMap::new(),
             critical_path: None,
+            steps: None,
             load: 0.0,
         }
     }

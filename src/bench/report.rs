@@ -1,11 +1,13 @@
 //! Results of a benchmark as JSON, as Markdown for a pull request, and as a page with plots.
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use super::sample::{Contender, Measure, Sample};
 use super::stats::{Summary, summarise};
+use super::trace::PHASES;
+
+mod page;
 
 /// Everything that a run of the benchmark found: the results file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,10 +64,27 @@ impl Results {
         summarise(&self.samples, &self.reference)
     }
 
-    /// The notes, and one for each series whose values lie far apart.
+    /// All of it, as the results file holds it.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// The notes, one on the machine's load, and one for each series whose values lie far apart.
     #[must_use]
     pub fn all_notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
+        let load = self.samples.iter().map(|sample| sample.load).fold(0.0, f64::max);
+        let cores = self.machine.cores;
+        #[expect(clippy::cast_precision_loss, reason = "no machine has that many")]
+        if load > cores as f64 {
+            notes.push(format!(
+                "the machine was busy with other things: load average up to {load:.1} on {cores} \
+                 cores; trust the ratios, not the times"
+            ));
+        }
         for summary in self.summaries() {
             if let Some(wall) = summary.spreads.get(&Measure::Wall)
                 && wall.is_noisy()
@@ -82,15 +101,7 @@ impl Results {
         notes
     }
 
-    /// All of it, as the results file holds it.
-    #[must_use]
-    pub fn json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
-        text.push('\n');
-        text
-    }
-
-    /// A Markdown table, with the machine above it and the notes below.
+    /// Two Markdown tables, costs and where the time went, with the machine above and notes below.
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = String::new();
@@ -101,40 +112,29 @@ impl Results {
             "| scenario | client | wall min / median / max | ÷ {reference} | client CPU | ÷ | \
              peak memory | ÷ |\n|---|---|---|---|---|---|---|---|"
         );
-        for summary in self.summaries() {
-            let spread = |measure: Measure| {
-                summary.spreads.get(&measure).map_or_else(String::new, |spread| {
-                    [spread.min, spread.median, spread.max].map(|v| measure.format(v)).join(" / ")
-                })
-            };
-            let median = |measure: Measure| {
-                let spread = summary.spreads.get(&measure);
-                spread.map_or_else(String::new, |spread| measure.format(spread.median))
-            };
-            let ratio = |measure: Measure| {
-                let ratio = summary.ratios.get(&measure);
-                ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median))
-            };
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {} | {} | {} | {} | {} |",
-                summary.scenario,
-                summary.contender.0,
-                spread(Measure::Wall),
-                ratio(Measure::Wall),
-                median(Measure::Cpu),
-                ratio(Measure::Cpu),
-                median(Measure::Memory),
-                ratio(Measure::Memory),
-            );
+        let summaries = self.summaries();
+        for summary in &summaries {
+            text.push_str(&cost_row(summary));
         }
-        for note in self.all_notes() {
-            let _ = writeln!(text, "\n- {note}");
+        let _ = writeln!(
+            text,
+            "\n| scenario | client | phases (median) | critical path | wall ÷ (critical path + image \
+             export) | registry received / sent |\n|---|---|---|---|---|---|"
+        );
+        for summary in &summaries {
+            text.push_str(&phase_row(summary));
+        }
+        let notes = self.all_notes();
+        if !notes.is_empty() {
+            text.push('\n');
+        }
+        for note in notes {
+            let _ = writeln!(text, "- {note}");
         }
         text
     }
 
-    fn machine_line(&self) -> String {
+    pub(super) fn machine_line(&self) -> String {
         let machine = &self.machine;
         format!(
             "{}, {} × {}, {} GiB, Linux {}; {}",
@@ -146,89 +146,70 @@ impl Results {
             self.programs.join(", ")
         )
     }
-
-    /// A page that needs nothing else: a plot for each scenario, and the table.
-    #[must_use]
-    pub fn html(&self) -> String {
-        let mut page = format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-             <title>kitwright bench</title>\n<style>{STYLE}</style>\n\
-             <h1>kitwright bench</h1>\n<p>{}</p>\n",
-            escaped(&self.machine_line())
-        );
-        let summaries = self.summaries();
-        let mut seen = BTreeSet::new();
-        for summary in &summaries {
-            if !seen.insert(&summary.scenario) {
-                continue;
-            }
-            let of = |other: &&Summary| other.scenario == summary.scenario;
-            let group: Vec<&Summary> = summaries.iter().filter(of).collect();
-            let _ = writeln!(page, "<h2>{}</h2>", escaped(&summary.scenario));
-            for measure in Measure::ALL {
-                page.push_str(&plot(&group, &self.samples, measure));
-            }
-        }
-        for note in self.all_notes() {
-            let _ = writeln!(page, "<p class=\"note\">{}</p>", escaped(&note));
-        }
-        page.push_str("</html>\n");
-        page
-    }
 }
 
-const STYLE: &str = "body{font:14px system-ui,sans-serif;max-width:60rem;margin:2rem auto;\
-    padding:0 1rem;color:#1f2328}h2{margin:2rem 0 .5rem}svg{display:block;margin:.5rem 0}\
-    .note{color:#9a6700}@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}\
-    svg text{fill:#e6edf3}}";
-
-/// A bar up to the median for each contender, with a dot for each sample.
-fn plot(group: &[&Summary], samples: &[Sample], measure: Measure) -> String {
-    const LEFT: f64 = 130.0;
-    const WIDTH: f64 = 560.0;
-    const ROW: usize = 26;
-    let most = group
-        .iter()
-        .filter_map(|summary| summary.spreads.get(&measure))
-        .map(|spread| spread.max)
-        .fold(f64::MIN_POSITIVE, f64::max);
-    let height = (group.len() + 1) * ROW;
-    let mut svg = format!(
-        "<svg width=\"860\" height=\"{height}\" role=\"img\" font-size=\"12\">\
-         <text x=\"0\" y=\"14\" font-weight=\"bold\">{}</text>\n",
-        measure.name()
-    );
-    for (row, summary) in group.iter().enumerate() {
-        let Some(spread) = summary.spreads.get(&measure) else { continue };
-        let top = (row + 1) * ROW;
-        let bar = spread.median / most * WIDTH;
-        let name = escaped(&summary.contender.0);
-        let color = if row == 0 { "#0969da" } else { "#8c959f" };
+fn cost_row(summary: &Summary) -> String {
+    let spread = |measure: Measure| {
+        summary.spreads.get(&measure).map_or_else(String::new, |spread| {
+            [spread.min, spread.median, spread.max].map(|v| measure.format(v)).join(" / ")
+        })
+    };
+    let median = |measure: Measure| {
+        let spread = summary.spreads.get(&measure);
+        spread.map_or_else(String::new, |spread| measure.format(spread.median))
+    };
+    let ratio = |measure: Measure| {
         let ratio = summary.ratios.get(&measure);
-        let ratio = ratio.map_or_else(String::new, |r| format!(" ({:.2}×)", r.median));
-        let (text, rect, label) = (top + 14, top + 3, LEFT + WIDTH + 8.0);
-        let _ = writeln!(
-            svg,
-            "<text x=\"0\" y=\"{text}\">{name}</text>\
-             <rect x=\"{LEFT}\" y=\"{rect}\" width=\"{bar:.1}\" height=\"14\" fill=\"{color}\"/>\
-             <text x=\"{label}\" y=\"{text}\">{}{ratio}</text>",
-            measure.format(spread.median)
-        );
-        let own = |sample: &&Sample| {
-            sample.scenario == summary.scenario && sample.contender == summary.contender
-        };
-        for sample in samples.iter().filter(own) {
-            let x = LEFT + measure.of(sample) / most * WIDTH;
-            let y = top + 10;
-            let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"2.5\" fill=\"#cf222e\"/>");
-        }
-    }
-    svg.push_str("</svg>\n");
-    svg
+        ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median))
+    };
+    format!(
+        "| {} | {} | {} | {} | {} | {} | {} | {} |\n",
+        summary.scenario,
+        summary.contender.0,
+        spread(Measure::Wall),
+        ratio(Measure::Wall),
+        median(Measure::Cpu),
+        ratio(Measure::Cpu),
+        median(Measure::Memory),
+        ratio(Measure::Memory),
+    )
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// The medians of the phases that took any time, in their usual order.
+pub(super) fn phases(summary: &Summary) -> Vec<(&'static str, f64)> {
+    let median = |name: &'static str| Some((name, summary.phases.get(name)?.median));
+    PHASES.into_iter().filter_map(median).filter(|(_, seconds)| *seconds >= 5e-4).collect()
+}
+
+pub(super) fn bytes(count: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
+    let mut value = count as f64;
+    for unit in ["B", "KiB", "MiB"] {
+        if value < 1024.0 {
+            return format!("{value:.*} {unit}", usize::from(unit != "B"));
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.2} GiB")
+}
+
+fn phase_row(summary: &Summary) -> String {
+    let seconds = |value: f64| Measure::Wall.format(value);
+    let phases = phases(summary).into_iter();
+    let phases: Vec<_> = phases.map(|(name, value)| format!("{name} {}", seconds(value))).collect();
+    let critical = summary.critical_path.map(|spread| seconds(spread.median));
+    let closeness = summary.closeness.map(|spread| format!("{:.2}", spread.median));
+    let registry =
+        summary.registry.map(|traffic| format!("{} / {}", bytes(traffic.down), bytes(traffic.up)));
+    format!(
+        "| {} | {} | {} | {} | {} | {} |\n",
+        summary.scenario,
+        summary.contender.0,
+        phases.join(", "),
+        critical.unwrap_or_default(),
+        closeness.unwrap_or_default(),
+        registry.unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]
@@ -236,6 +217,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::bench::sample::Traffic;
 
     fn results() -> Results {
         let sample = |who: &str, wall: f64, round| Sample {
@@ -245,10 +227,11 @@ mod tests {
             wall,
             cpu: wall,
             memory: 10 << 20,
-            registry: None,
-            phases: BTreeMap::new(),
-            critical_path: None,
-            load: 0.1,
+            registry: Some(Traffic { down: 3 << 20, up: 100 }),
+            phases: BTreeMap::from([("steps".into(), wall / 2.0), ("end".into(), 0.0)]),
+            critical_path: Some(wall / 2.0),
+            steps: None,
+            load: 3.5,
         };
         let machine = Machine {
             processor: "CPU <x>".into(),
@@ -276,7 +259,12 @@ mod tests {
             text.contains("| noop | kitwright | 20.0 ms / 35.0 ms / 50.0 ms | 0.15 |"),
             "{text}"
         );
+        assert!(
+            text.contains("| noop | buildx | steps 112.5 ms | 112.5 ms | 2.00 | 3.0 MiB / 100 B |"),
+            "{text}"
+        );
         assert!(text.contains("- `noop` of kitwright is noisy: 20.0 ms to 50.0 ms"), "{text}");
+        assert!(text.contains("load average up to 3.5 on 2 cores"), "{text}");
     }
 
     #[test]
@@ -284,6 +272,7 @@ mod tests {
         let page = results().html();
         assert_eq!(page.matches("<circle").count(), 4 * Measure::ALL.len());
         assert!(page.contains("CPU &lt;x&gt;"));
+        assert!(page.contains("<th>steps<"), "{page}");
     }
 
     #[test]

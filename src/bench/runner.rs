@@ -12,7 +12,7 @@ use super::journal::{Journal, JournalError};
 use super::lab::{Lab, LabError, Registry};
 use super::machine;
 use super::measure::{Cost, MeasureError, measure};
-use super::sample::{Contender, Sample, Traffic};
+use super::sample::{Contender, Sample, Steps, Traffic};
 use super::scenario::{Empty, Engine, INCREMENTAL, Scenario};
 use super::trace;
 use super::work::{Work, WorkError};
@@ -181,8 +181,8 @@ impl Runner<'_> {
                     let number = journal.results.samples.len() + 1;
                     match self.sample(&scenario, client, round, number).await? {
                         Ok((sample, notes)) => {
+                            journal.add(sample.clone())?;
                             self.tell(&sample, rounds);
-                            journal.add(sample)?;
                             for note in notes {
                                 journal.note(note)?;
                             }
@@ -462,7 +462,7 @@ impl Runner<'_> {
         let (cost, said) = self.call(&scenario.name, client, &invocation, &name).await?;
         let mut trace = trace::read(&said, cost.began, cost.began + cost.wall);
         let mut notes = Vec::new();
-        if scenario.reuse && client.name == OWN && trace.ran + trace.cached > 0 {
+        if scenario.reuse && client.name == OWN && trace.steps != Steps::default() {
             notes.push("kitwright found no image with the same content key in `reuse`".to_owned());
         }
         if let Some(lab) = place.lab {
@@ -486,6 +486,7 @@ impl Runner<'_> {
             registry,
             phases: trace.phases,
             critical_path: trace.critical_path,
+            steps: Some(trace.steps),
             load,
         };
         Ok(Ok((sample, notes)))

@@ -33,8 +33,20 @@ pub struct Sample {
     /// The longest chain of steps that had to wait for each other, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub critical_path: Option<f64>,
+    /// Steps that ran and steps that the cache had, where the client tells them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Steps>,
     /// The machine's load average over one minute when the run began.
     pub load: f64,
+}
+
+/// How many steps a build had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steps {
+    /// Those that ran.
+    pub ran: usize,
+    /// Those whose results the cache had.
+    pub cached: usize,
 }
 
 /// Bytes over a connection.

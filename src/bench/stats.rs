@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::sample::{Contender, Measure, Sample};
+use super::sample::{Contender, Measure, Sample, Traffic};
+use super::trace::IMAGE_EXPORT;
 
 /// Where a series of values lies.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,15 @@ pub struct Summary {
     pub spreads: BTreeMap<Measure, Spread>,
     /// The spread of this contender's value divided by the reference's in the same round.
     pub ratios: BTreeMap<Measure, Spread>,
+    /// The spread of seconds by phase.
+    pub phases: BTreeMap<String, Spread>,
+    /// The spread of the longest chain of steps, in seconds.
+    pub critical_path: Option<Spread>,
+    /// The spread of the wall time divided by that chain and the export of the image after it: one
+    /// means that nothing could have been done at the same time as something else that was not.
+    pub closeness: Option<Spread>,
+    /// The median of what the engine and the client received from the registry and sent to it.
+    pub registry: Option<Traffic>,
 }
 
 /// Summarises samples by scenario, in their order of appearance, and contender.
@@ -101,7 +111,40 @@ fn summary(
             ratios.insert(measure, spread);
         }
     }
-    Summary { scenario: scenario.to_owned(), contender: contender.clone(), spreads, ratios }
+    let own: Vec<&Sample> = own.into_values().collect();
+    Summary {
+        scenario: scenario.to_owned(),
+        contender: contender.clone(),
+        spreads,
+        ratios,
+        phases: phases(&own),
+        critical_path: Spread::of(own.iter().filter_map(|sample| sample.critical_path).collect()),
+        closeness: Spread::of(own.iter().filter_map(|sample| closeness(sample)).collect()),
+        registry: traffic(&own),
+    }
+}
+
+fn phases(samples: &[&Sample]) -> BTreeMap<String, Spread> {
+    let names: BTreeSet<&String> = samples.iter().flat_map(|sample| sample.phases.keys()).collect();
+    let values = |name: &String| {
+        samples.iter().map(|sample| sample.phases.get(name).copied().unwrap_or(0.0)).collect()
+    };
+    names.into_iter().filter_map(|name| Some((name.clone(), Spread::of(values(name))?))).collect()
+}
+
+fn closeness(sample: &Sample) -> Option<f64> {
+    let export = sample.phases.get(IMAGE_EXPORT).copied().unwrap_or(0.0);
+    Some(sample.wall / (sample.critical_path? + export))
+}
+
+fn traffic(samples: &[&Sample]) -> Option<Traffic> {
+    let median = |value: fn(&Traffic) -> u64| {
+        let mut values: Vec<u64> =
+            samples.iter().filter_map(|sample| sample.registry.as_ref()).map(value).collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied()
+    };
+    Some(Traffic { down: median(|traffic| traffic.down)?, up: median(|traffic| traffic.up)? })
 }
 
 /// A scenario that has become slower than it was, beyond what is tolerated.
@@ -158,6 +201,7 @@ mod tests {
             registry: None,
             phases: BTreeMap::new(),
             critical_path: None,
+            steps: None,
             load: 0.0,
         }
     }

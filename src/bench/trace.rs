@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::sample::Steps;
+
 /// What a build did when.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
@@ -15,11 +17,25 @@ pub struct Trace {
     pub critical_path: Option<f64>,
     /// The vertices of that chain that took longest, longest first.
     pub chain: Vec<(String, f64)>,
-    /// Vertices that ran, and those that the cache had.
-    pub ran: usize,
-    /// Vertices that the cache had.
-    pub cached: usize,
+    /// Steps that ran, and those that the cache had.
+    pub steps: Steps,
 }
+
+/// The phase in which the image is exported.
+pub const IMAGE_EXPORT: &str = "image export";
+
+/// The names of all phases, in their usual order. `boot` is told by who starts the engine.
+pub const PHASES: [&str; 9] = [
+    "boot",
+    Phase::Plan.name(),
+    Phase::Probe.name(),
+    Phase::Import.name(),
+    Phase::Context.name(),
+    Phase::Steps.name(),
+    Phase::ImageExport.name(),
+    Phase::CacheExport.name(),
+    Phase::End.name(),
+];
 
 /// A part of a build that is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +58,7 @@ impl Phase {
             Self::Import => "import",
             Self::Context => "context",
             Self::Steps => "steps",
-            Self::ImageExport => "image export",
+            Self::ImageExport => IMAGE_EXPORT,
             Self::CacheExport => "cache export",
             Self::End => "end",
         }
@@ -144,8 +160,10 @@ pub fn read(log: &str, began: f64, ended: f64) -> Trace {
         phases: phases.collect(),
         critical_path,
         chain,
-        ran: vertices.values().filter(worked).filter(|vertex| !vertex.cached).count(),
-        cached: vertices.values().filter(worked).filter(|vertex| vertex.cached).count(),
+        steps: Steps {
+            ran: vertices.values().filter(worked).filter(|vertex| !vertex.cached).count(),
+            cached: vertices.values().filter(worked).filter(|vertex| vertex.cached).count(),
+        },
     }
 }
 
@@ -274,7 +292,7 @@ mod tests {
         assert_eq!(trace.phases.len(), expected.len());
         assert!(near(trace.critical_path.unwrap(), 7.5), "{trace:?}");
         assert_eq!(trace.chain[0].0, "[2/3] RUN one");
-        assert_eq!((trace.ran, trace.cached), (3, 0));
+        assert_eq!(trace.steps, Steps { ran: 3, cached: 0 });
     }
 
     #[test]

@@ -335,7 +335,14 @@ fn lock(folder: &Path) -> Result<std::fs::File, BenchError> {
     if rustix::fs::flock(&file, how).is_err() {
         return Err(BenchError::Busy(folder.to_owned()));
     }
-    // What a killed benchmark has left.
+    // What a killed benchmark has left; its engines may still be stopping.
+    for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+        let life = entry.path().join("engine/life.lock");
+        if let Ok(file) = fs_err::File::open(&life) {
+            rustix::fs::flock(file.file(), rustix::fs::FlockOperation::LockExclusive)
+                .map_err(|error| failed("wait for", &life)(error.into()))?;
+        }
+    }
     match fs_err::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(failed("remove", folder)(error));

@@ -147,7 +147,7 @@ pub(crate) fn lines(ranges: &[pb::Range]) -> Vec<(u32, u32)> {
 ///
 /// A vertex that ended is announced as running before the news of its work and ends after it, though
 /// all of that came in one message: nobody wants to read of a layer after its export was done.
-pub(crate) fn events(message: control::StatusResponse) -> impl Iterator<Item = StatusEvent> {
+pub fn events(message: control::StatusResponse) -> impl Iterator<Item = StatusEvent> {
     let vertices: Vec<VertexStatus> = message.vertexes.into_iter().filter_map(vertex).collect();
     let ended: Vec<VertexStatus> =
         vertices.iter().filter(|vertex| vertex.completed.is_some()).cloned().collect();

@@ -95,7 +95,7 @@ fn kitwright(project: &Project, engine: &Engine, args: &[&str]) -> String {
 }
 
 /// The pinned buildx: one that is there, or built on first use.
-fn buildx() -> Option<PathBuf> {
+pub(crate) fn buildx() -> Option<PathBuf> {
     static BUILDX: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
         let package = "github.com/docker/buildx/cmd/buildx";

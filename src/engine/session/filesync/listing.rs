@@ -12,9 +12,9 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, OFlags};
 use rustix::io::Errno;
 
-use super::Wanted;
 use super::select::{Level, Selection, Verdict};
-use super::walk::{Names, Stat, WalkError, failed, go_mode, open_directory, stat};
+use super::walk::{Entry, Names, Stat, WalkError, failed, go_mode, open_directory, stat};
+use super::{Wanted, packet};
 use crate::engine::session::SessionError;
 use crate::parallel::spread;
 
@@ -82,6 +82,29 @@ pub fn list(
     let mut order = Order { directories, listed: Vec::new(), hard_links: BTreeMap::new() };
     order.directory(0, &mut Vec::new());
     Ok(order.listed)
+}
+
+/// Writes the packets by which a transfer announces the files, without extended attributes.
+pub fn framed(listed: &[Listed], packets: &mut Vec<u8>) {
+    let mut scratch = Vec::new();
+    for file in listed {
+        let (link, major, minor): (&[u8], _, _) = match &file.kind {
+            Kind::HardLink(link) | Kind::Symlink(link) => (link, 0, 0),
+            Kind::Special(major, minor) => (&[], *major, *minor),
+            Kind::Regular | Kind::Directory => (&[], 0, 0),
+        };
+        let stat = Stat {
+            mode: file.mode,
+            size: file.size,
+            modified: file.modified,
+            device_major: major,
+            device_minor: minor,
+            ..Stat::default()
+        };
+        let entry = Entry { path: &file.path, link, stat, xattrs: &[] };
+        packet::stat(packets, &entry, &mut scratch);
+    }
+    packet::end_of_stats(packets);
 }
 
 /// A directory to read, and what is in it.
