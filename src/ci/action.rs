@@ -7,10 +7,15 @@
 //! Lists are written as that action reads them: a line each, commas too where an item cannot hold one,
 //! and an item in double quotes may have line ends inside.
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::fault::{Classified, Fault};
+
+mod list;
+mod secret;
+
+use list::{boolean, list, pairs};
+use secret::{Secrets, secret};
 
 /// How an input becomes flags.
 #[derive(Clone, Copy)]
@@ -237,195 +242,5 @@ fn flags(
     Ok(())
 }
 
-/// A workflow's booleans, as YAML's core schema writes them.
-fn boolean(input: &'static str, value: &str) -> Result<bool, ActionError> {
-    match value {
-        "" | "false" | "False" | "FALSE" => Ok(false),
-        "true" | "True" | "TRUE" => Ok(true),
-        _ => Err(ActionError::NotBoolean { input, value: value.to_owned() }),
-    }
-}
-
-/// Splits a list. An item that begins with a double quote goes on to the closing one.
-fn list(input: &'static str, text: &str, commas: bool) -> Result<Vec<String>, ActionError> {
-    let mut items = Vec::new();
-    let mut item = String::new();
-    let mut quoted = false;
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                item.push('"');
-            }
-            '"' if quoted => quoted = false,
-            '"' if item.trim().is_empty() => quoted = true,
-            '\n' if !quoted => items.push(std::mem::take(&mut item)),
-            ',' if !quoted && commas => items.push(std::mem::take(&mut item)),
-            other => item.push(other),
-        }
-    }
-    if quoted {
-        return Err(ActionError::Quote(input));
-    }
-    items.push(item);
-    let trimmed = items.into_iter().map(|item| item.trim().to_owned());
-    Ok(trimmed.filter(|item| !item.is_empty()).collect())
-}
-
-fn pairs(
-    input: &'static str,
-    text: &str,
-    commas: bool,
-) -> Result<Vec<(String, String)>, ActionError> {
-    let items = list(input, text, commas)?;
-    let pairs = items.iter().enumerate().map(|(at, item)| {
-        let pair = item.split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, value) = pair.ok_or(ActionError::NotAPair { input, item: at + 1 })?;
-        Ok((name.to_owned(), value.to_owned()))
-    });
-    pairs.collect()
-}
-
-/// Writes a `--secret` flag; a field with a comma is quoted, as the flag's grammar has it.
-fn secret(arguments: &mut Vec<String>, id: &str, from: &str, value: &str) {
-    let field = |name: &str, value: &str| {
-        let field = format!("{name}={value}");
-        if field.contains([',', '"']) {
-            format!("\"{}\"", field.replace('"', "\"\""))
-        } else {
-            field
-        }
-    };
-    arguments.push(format!("--secret={},{}", field("id", id), field(from, value)));
-}
-
-struct Secrets<'a> {
-    temp: &'a Path,
-    dir: Option<tempfile::TempDir>,
-}
-
-impl Secrets<'_> {
-    fn values(&mut self, arguments: &mut Vec<String>, text: &str) -> Result<(), ActionError> {
-        for (name, value) in pairs("secrets", text, false)? {
-            self.value(arguments, &name, &value)?;
-        }
-        Ok(())
-    }
-
-    fn value(
-        &mut self,
-        arguments: &mut Vec<String>,
-        name: &str,
-        value: &str,
-    ) -> Result<(), ActionError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| ActionError::Write { path, source }
-        };
-        let dir = match self.dir.take() {
-            Some(dir) => dir,
-            None => tempfile::Builder::new()
-                .prefix("kitwright-secrets-")
-                .tempdir_in(self.temp)
-                .map_err(failed(self.temp))?,
-        };
-        // The name of the file tells nothing; the folder and the file are this user's alone.
-        let path = dir.path().join(arguments.len().to_string());
-        let mut options = fs_err::OpenOptions::new();
-        {
-            use std::os::unix::fs::OpenOptionsExt as _;
-            options.options_mut().mode(0o600);
-        }
-        let file = options.write(true).create_new(true).open(&path);
-        let written = file.and_then(|mut file| file.write_all(value.as_bytes()));
-        written.map_err(failed(dir.path()))?;
-        secret(arguments, name, "src", &path.to_string_lossy());
-        self.dir = Some(dir);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(inputs: &serde_json::Value) -> Result<Arguments, ActionError> {
-        Arguments::parse(&inputs.to_string(), &std::env::temp_dir())
-    }
-
-    #[test]
-    fn inputs_become_flags_and_the_context_comes_last() {
-        let inputs = serde_json::json!({
-            "context": "", "file": "gen.Dockerfile", "push": "true", "load": "false",
-            "tags": "r/a:1,r/a:2\nr/a:3", "build-args": "A=1,2\nB=3\n",
-            "platforms": "linux/amd64, linux/arm64", "labels": "\"a=x\ny\"",
-            "cache-from": "type=registry,ref=r/a:cache", "provenance": "false", "sbom": "",
-        });
-        assert_eq!(
-            parse(&inputs).unwrap().arguments,
-            [
-                "--build-arg=A=1,2",
-                "--build-arg=B=3",
-                "--cache-from=type=registry,ref=r/a:cache",
-                "--file=gen.Dockerfile",
-                "--label=a=x\ny",
-                "--platform=linux/amd64,linux/arm64",
-                "--provenance=false",
-                "--push",
-                "--tag=r/a:1",
-                "--tag=r/a:2",
-                "--tag=r/a:3",
-                "--",
-                ".",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_secret_is_a_file_and_never_an_argument() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let inputs = serde_json::json!({
-            "secrets": "\"key=line 1\nline \"\"2\"\"\"\ntoken=s3cret",
-            "secret-envs": "a=A,b=B", "secret-files": "f=./x,y",
-        });
-        let arguments = parse(&inputs).unwrap();
-        let text = arguments.arguments.join(" ");
-        assert!(!text.contains("s3cret") && !text.contains("line"), "{text}");
-        let path = |at: usize| {
-            let argument: &String = &arguments.arguments[at];
-            PathBuf::from(argument.split_once("src=").unwrap().1)
-        };
-        assert_eq!(std::fs::read_to_string(path(0)).unwrap(), "line 1\nline \"2\"");
-        assert_eq!(std::fs::read_to_string(path(1)).unwrap(), "s3cret");
-        let mode = std::fs::metadata(path(1)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(arguments.arguments[2..4], ["--secret=id=a,env=A", "--secret=id=b,env=B"]);
-        assert_eq!(arguments.arguments[4], "--secret=id=f,\"src=./x,y\"");
-        let file = path(1);
-        arguments.close().unwrap();
-        assert!(!file.exists());
-    }
-
-    #[test]
-    fn the_token_goes_to_remote_contexts_alone() {
-        let local = serde_json::json!({ "context": ".", "github-token": "ghs_x" });
-        assert_eq!(parse(&local).unwrap().arguments, ["--", "."]);
-        let remote = serde_json::json!({ "context": "https://h/r.git", "github-token": "ghs_x" });
-        let arguments = parse(&remote).unwrap().arguments;
-        assert!(arguments[0].starts_with("--secret=id=GIT_AUTH_TOKEN,src="), "{arguments:?}");
-    }
-
-    #[test]
-    fn bad_inputs_are_named_and_never_quoted() {
-        assert_eq!(context("{{defaultContext}}:docker"), "./docker");
-        let error = |inputs| parse(&inputs).expect_err("bad inputs").to_string();
-        assert_eq!(error(serde_json::json!({ "tag": "x" })), "there is no input `tag`");
-        assert!(error(serde_json::json!({ "push": "yes" })).contains("neither `true` nor"));
-        assert!(error(serde_json::json!({ "call": "outline" })).contains("`outline`"));
-        let secret = error(serde_json::json!({ "secrets": "ok=1\ns3cret" }));
-        assert_eq!(secret, "item 2 of the input `secrets` is not written as `name=value`");
-        assert!(error(serde_json::json!({ "secrets": "\"a=b" })).contains("is not closed"));
-        assert!(!error(serde_json::json!({ "secrets": ["s3cret"] })).contains("s3cret"));
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! What GitHub tells a job: its environment variables and the event's payload.
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -47,6 +48,15 @@ impl Environment {
             name.starts_with("GITHUB_") || name.starts_with("RUNNER_") || name == "GH_TOKEN"
         };
         Self(variables.into_iter().filter(|(name, _)| ours(name)).collect())
+    }
+
+    /// Takes this process's variables.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self::from_variables(std::env::vars_os().filter_map(text))
     }
 
     /// The same variables with `name` set to `value`, or unset.

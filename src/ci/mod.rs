@@ -8,8 +8,8 @@
 //! for regeneration, [`summary`] for the job page. [`github`] is the REST client below them,
 //! [`git`] runs the real git, and [`publish`] writes outputs the way a runner reads them.
 //!
-//! Nothing here reads the process environment: the command line hands it in, so that every rule can
-//! be tried on a laptop with an event file.
+//! Nothing here reads the process environment but [`environment::Environment::of_process`]: the command
+//! line hands it in, so that every rule can be tried on a laptop with an event file.
 
 pub mod action;
 pub mod authorize;

@@ -125,7 +125,12 @@ impl Record {
         })
     }
 
-    fn parse(text: &str) -> Result<Self, serde_json::Error> {
+    /// Reads the text of a timeline or of progress.
+    ///
+    /// # Errors
+    ///
+    /// Where and why it is neither.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Timeline {
             steps: Vec<Step>,

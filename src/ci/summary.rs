@@ -23,6 +23,10 @@ pub fn render(record: &Record, metadata: Option<&Metadata>) -> String {
     let steps: Vec<&Step> = record.steps.iter().filter(|step| step.is_instruction()).collect();
     let cached = steps.iter().filter(|step| step.cached).count();
     let failed: Vec<&&Step> = steps.iter().filter(|step| step.error.is_some()).collect();
+    if record.steps.is_empty() && metadata.is_some() {
+        text.push_str("| Build | found by its content key, not built |\n");
+        return text;
+    }
     let _ = writeln!(text, "| Time | {} |", seconds(record.wall_seconds()));
     let ran = steps.len() - cached;
     let _ = writeln!(text, "| Steps | {ran} ran, {cached} from the cache |");
@@ -165,5 +169,7 @@ mod tests {
         let text = render(&record, Some(&metadata));
         assert!(text.contains("| Image | `r/a:1` |\n| Image | `r/a:2` |"), "{text}");
         assert!(text.contains("  [go 1/2] RUN a b :0, 1500\n"), "{text}");
+        let found = render(&Record::default(), Some(&metadata));
+        assert!(found.ends_with("| Build | found by its content key, not built |\n"), "{found}");
     }
 }

@@ -1,5 +1,6 @@
 //! `kitwright build`: compiles a Dockerfile, has an engine solve it, and puts the result where it
 //! belongs.
+mod actions;
 mod check;
 mod load;
 mod mounts;
@@ -31,6 +32,7 @@ use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{SolveRequest, SolveResult, solve};
 use crate::plan::dockerfile::{CompileOptions, Compiled};
+use actions::Actions;
 use mounts::{MountArgs, Mounts};
 use outputs::Exports;
 use request::Request;
@@ -80,6 +82,7 @@ struct Job<'a> {
     caches: Caches,
     source: Source,
     display: &'a Display,
+    actions: Option<&'a Actions>,
     cancel: CancellationToken,
 }
 
@@ -103,9 +106,21 @@ impl Build {
         };
         let probing = caches.probe(&self.cache, &self.source.registry_mirror)?;
         let display = Display::start(&self.progress, self.title());
-        let job = Job { args: &self, request, caches, source, display: &display, cancel };
+        let actions = Actions::find(&source);
+        let job = Job {
+            args: &self,
+            request,
+            caches,
+            source,
+            display: &display,
+            actions: actions.as_ref(),
+            cancel,
+        };
         let outcome = job.run(starting, probing).await;
         let shown = display.end(outcome.is_err()).await;
+        if let Some(actions) = &actions {
+            actions.end(&outcome, shown.as_ref());
+        }
         if let (Some(path), Some(shown)) = (&self.timeline, &shown) {
             result::write(path, &shown.timeline.render(path))?;
         }
@@ -303,9 +318,9 @@ impl Job<'_> {
         let arguments = &self.args.source;
         let mut images = locking::images(arguments, &self.source, arguments.locked)?;
         let compiled = compilation::compile_source(&dockerfile, &options, &mut images).await?;
-        for line in check::summary(&compiled.warnings) {
-            self.display.note(line).await;
-        }
+        self.display.notes(check::summary(&compiled.warnings)).await;
+        let notes = self.actions.map(|actions| actions.warnings(&compiled.warnings));
+        self.display.notes(notes.unwrap_or_default()).await;
         Ok(Plan::Native(Box::new(compiled), Box::new(options)))
     }
 

@@ -32,6 +32,22 @@ impl Failure {
         report.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
     }
 
+    /// The first and the last line, from 1, of the source that the error points at.
+    #[must_use]
+    pub fn lines(&self) -> Option<(u32, u32)> {
+        let report = self.report.as_ref()?;
+        let source = report.source_code()?;
+        // An instruction of several lines has a label for each.
+        let ends = report.labels()?.filter_map(|label| {
+            let read = source.read_span(label.inner(), 0, 0).ok()?;
+            let text = String::from_utf8_lossy(read.data());
+            let more = text.trim_end_matches('\n').matches('\n').count();
+            let first = u32::try_from(read.line()).ok()? + 1;
+            Some((first, first + u32::try_from(more).ok()?))
+        });
+        ends.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
+    }
+
     /// Prints the report, if any, to stderr and returns the process's exit code.
     #[must_use]
     pub fn print(self) -> ExitCode {

@@ -2,6 +2,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
 mod bench;
 mod fate;
 mod interop;

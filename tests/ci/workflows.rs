@@ -6,8 +6,8 @@
 //! to be had without GitHub.
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
-use std::sync::mpsc;
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -38,7 +38,10 @@ fn here() -> PathBuf {
 }
 
 /// Everything that a repository which adopted the workflows has around it.
+///
+/// It notes when each step of a workflow ran: `cargo test --test ci workflows -- --nocapture` shows it.
 struct Stage {
+    journal: Mutex<String>,
     act: &'static Path,
     engine: &'static Engine,
     registry: Registry,
@@ -67,7 +70,8 @@ fn stage() -> Option<Stage> {
     for branch in ["main", "v2"] {
         work.push(&format!("refs/heads/{branch}"));
     }
-    Some(Stage { act, engine, registry, github, world, work })
+    let journal = Mutex::new(String::new());
+    Some(Stage { journal, act, engine, registry, github, world, work })
 }
 
 /// Copies the workflows into a repository, and gives it an image and something to generate.
@@ -87,6 +91,8 @@ fn adopt(work: &Repository, registry: &Registry, base: &str) {
     let image = registry.reference(IMAGE);
     work.write("kitwright.toml", &format!("[ci]\nimage = \"{image}\"\n"));
     work.write("gen.Dockerfile", &format!("FROM {base}\nRUN echo one >/version\n"));
+    // The image is made of its Dockerfile alone.
+    work.write("gen.Dockerfile.dockerignore", "*\n");
     work.write("source.txt", "source\n");
     work.write("generated.txt", "source one\n");
     work.write("generate.sh", "echo \"$(cat source.txt) $(cat /version)\" >generated.txt\n");
@@ -126,6 +132,7 @@ impl Stage {
             ("HOME", scratch.path().display().to_string()),
             ("PATH", path.clone()),
         ];
+        let started = Instant::now();
         let mut command = Command::new(self.act);
         command.arg(event).arg("-C").arg(&tree);
         command.arg("-W").arg(tree.join(".github/workflows").join(workflow));
@@ -149,7 +156,38 @@ impl Stage {
         let log = [output.stdout, output.stderr].concat();
         let log = String::from_utf8_lossy(&log).into_owned();
         assert!(!log.contains(TOKEN), "the token is in the log:\n{log}");
+        self.note(&format!("{workflow} on {event}"), started.elapsed(), &log);
         Ended { good: output.status.success(), log }
+    }
+
+    /// Notes how long a workflow took, and each of its steps that took any time.
+    fn note(&self, what: &str, took: Duration, log: &str) {
+        let mut text = format!("  {:7.2} s  {what}\n", took.as_secs_f64());
+        for line in log.lines() {
+            let Some((_, ended)) = line.split_once("Success - Main ") else { continue };
+            let Some((step, time)) = ended.trim_end_matches(']').rsplit_once(" [") else {
+                continue;
+            };
+            if !step.starts_with("actions/") && !step.starts_with("./") {
+                text += &format!("             {time:>14}  {step}\n");
+            }
+        }
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+    }
+
+    /// Shows what has happened since the last time: times, tags with their digests, comments.
+    fn tell(&self, scenario: &str) {
+        let journal =
+            std::mem::take(&mut *self.journal.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut text = format!("\n{scenario}\n{journal}");
+        for tag in self.tags() {
+            text += &format!("  {tag:24} {}\n", self.digest(&tag).unwrap_or_default());
+        }
+        for body in self.github.bodies() {
+            let shown = body.lines().filter(|line| !line.starts_with("<!--"));
+            shown.for_each(|line| text += &format!("  | {line}\n"));
+        }
+        println!("{text}");
     }
 
     /// The digest under a tag of the image.
@@ -203,6 +241,7 @@ impl Stage {
         let short = &sha[..7];
         assert_eq!(self.tags(), ["v2".to_owned(), format!("v2-sha-{short}")]);
         assert_eq!(self.digest("v2"), self.digest(&format!("v2-sha-{short}")));
+        self.tell("the first push to v2");
     }
 }
 
@@ -220,6 +259,7 @@ fn a_regular_pull_request_builds_nothing_and_waits_for_nothing() {
     assert_eq!(stage.tags(), before);
     assert_eq!(stage.github.bodies(), Vec::<String>::new());
     assert_eq!(stage.github.world().looks, 0);
+    stage.tell("1. a regular pull request");
 }
 
 #[test]
@@ -266,6 +306,7 @@ fn a_pull_request_that_touches_the_image_is_waited_for_and_then_merged() {
     assert_ne!(Some(&image), v2.as_ref());
     let [comment] = &stage.github.bodies()[..] else { panic!("one comment") };
     assert!(comment.contains(&image) && comment.contains("RUN echo touched"), "{comment}");
+    stage.tell("2. a pull request that touches the image; its check waits while it is built");
 
     // A second commit leaves the image alone: it is found, and still is this commit's image.
     let (sha, event) = stage.more("README.md", "words\n");
@@ -278,6 +319,7 @@ fn a_pull_request_that_touches_the_image_is_waited_for_and_then_merged() {
     assert!(check.good, "{}", check.log);
     assert_eq!(stage.digest("pr-7").as_ref(), Some(&image));
     assert_eq!(stage.github.bodies().len(), 1);
+    stage.tell("2b. a second commit of it, which leaves the image alone");
 
     // The merge: v2 gets the very bytes that the pull request has tested.
     stage.work.git(&["checkout", "-q", "-B", "v2", "origin/v2"]);
@@ -288,6 +330,7 @@ fn a_pull_request_that_touches_the_image_is_waited_for_and_then_merged() {
     assert!(ended.good, "{}", ended.log);
     assert_eq!(stage.digest("v2").as_ref(), Some(&image));
     assert_eq!(stage.digest(&format!("v2-sha-{}", &merged[..7])).as_ref(), Some(&image));
+    stage.tell("3. the merge to v2");
 }
 
 #[test]

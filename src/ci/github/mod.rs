@@ -9,7 +9,9 @@ use serde_json::json;
 
 use super::event::{PullRequest, PullRequestPayload};
 
+mod connection;
 pub mod error;
+mod page;
 pub mod retry;
 pub mod transport;
 

@@ -15,13 +15,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::environment::{Environment, Token};
+use super::connection::connect;
 use super::error::ApiError;
+use super::page::{Page, decode, items, message, next_link};
 use super::retry::{self, Answer, Verdict};
 
 /// What a path segment keeps as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// The longest that one request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a rate limit is waited out unless the caller has more patience.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// More pages of a hundred than any list here can have.
@@ -48,13 +48,6 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("api", &self.api.as_str()).finish_non_exhaustive()
     }
-}
-
-/// One answer: its body, and where the list goes on.
-#[derive(Clone, Debug)]
-struct Page {
-    body: Arc<[u8]>,
-    next: Option<String>,
 }
 
 struct Request<'a> {
@@ -89,16 +82,8 @@ impl Client {
         if !matches!(api.scheme(), "https" | "http") || !api.username().is_empty() {
             return Err(bad());
         }
-        let tls = tls(api.scheme() == "https")?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(same_server())
-            .timeout(REQUEST_TIMEOUT)
-            .user_agent(concat!("kitwright/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|source| ApiError::Tls { source: Box::new(source) })?;
         Ok(Self {
-            http,
+            http: connect(&api)?,
             api,
             repository: repository.to_owned(),
             token: environment.token(),
@@ -141,11 +126,11 @@ impl Client {
     ) -> Result<Vec<T>, ApiError> {
         let mut request = self.request(Method::GET, path, None, true)?;
         let endpoint = request.endpoint.clone();
-        let mut items = Vec::new();
+        let mut all = Vec::new();
         for _ in 0..PAGES_MAX {
             let page = self.send(&request).await?;
-            items.extend(page_items::<T>(&endpoint, &page.body, within)?);
-            let Some(next) = page.next else { return Ok(items) };
+            all.extend(items::<T>(&endpoint, &page.body, within)?);
+            let Some(next) = page.next else { return Ok(all) };
             request.url = self.own_url(&next, &endpoint)?;
         }
         Err(ApiError::TooManyPages { endpoint, pages: PAGES_MAX })
@@ -346,74 +331,4 @@ enum Trouble {
     Final(ApiError),
     Limited(Duration, ApiError),
     Failed(Duration, ApiError),
-}
-
-/// Follows redirects (a renamed repository has one) on the same server alone.
-fn same_server() -> reqwest::redirect::Policy {
-    reqwest::redirect::Policy::custom(|attempt| {
-        let first = attempt.previous().first().map(Url::origin);
-        if attempt.previous().len() > 5 || first != Some(attempt.url().origin()) {
-            attempt.stop()
-        } else {
-            attempt.follow()
-        }
-    })
-}
-
-/// The TLS configuration; a plain address (a test's) never needs the system's certificates.
-fn tls(needed: bool) -> Result<rustls::ClientConfig, ApiError> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| ApiError::Tls { source };
-    let mut roots = rustls::RootCertStore::empty();
-    if needed {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            return Err(failed("the system has no usable CA certificates".into()));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|source| failed(Box::new(source)))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// The address of the next page in a `Link` header.
-fn next_link(headers: &HeaderMap) -> Option<String> {
-    let links = headers.get("link")?.to_str().ok()?;
-    links.split(',').find_map(|link| {
-        let (address, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let next = parameters.split(';').any(|parameter| {
-            let parameter = parameter.trim();
-            parameter == "rel=\"next\"" || parameter == "rel=next"
-        });
-        next.then(|| address.to_owned())
-    })
-}
-
-/// What the body of a refusal says, in one line.
-fn message(body: &[u8]) -> String {
-    let value: Option<Value> = serde_json::from_slice(body).ok();
-    let text = value.as_ref().and_then(|value| value.get("message")?.as_str());
-    let text = text.map_or_else(|| String::from_utf8_lossy(body), std::borrow::Cow::Borrowed);
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.is_empty() { "no reason given".to_owned() } else { line.chars().take(300).collect() }
-}
-
-fn decode<T: DeserializeOwned>(endpoint: &str, body: &[u8]) -> Result<T, ApiError> {
-    let endpoint = || endpoint.to_owned();
-    serde_json::from_slice(body).map_err(|source| ApiError::Decode { endpoint: endpoint(), source })
-}
-
-fn page_items<T: DeserializeOwned>(
-    endpoint: &str,
-    body: &[u8],
-    within: Option<&'static str>,
-) -> Result<Vec<T>, ApiError> {
-    let Some(field) = within else { return decode(endpoint, body) };
-    let mut value: Value = decode(endpoint, body)?;
-    let items = value.get_mut(field).map(Value::take);
-    let items = items.ok_or_else(|| ApiError::Field { endpoint: endpoint.to_owned(), field })?;
-    serde_json::from_value(items)
-        .map_err(|source| ApiError::Decode { endpoint: endpoint.to_owned(), source })
 }

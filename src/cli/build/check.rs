@@ -2,6 +2,7 @@
 use std::fmt::Write as _;
 
 use super::Build;
+use super::actions::Actions;
 use crate::cli::compilation;
 use crate::cli::locking;
 use crate::cli::report::{Failure, StdoutError};
@@ -42,6 +43,8 @@ impl Build {
         };
         let Checked { warnings, error } = checked;
         print(&warnings, &input.dockerfile.name, &String::from_utf8_lossy(text))?;
+        let notes = Actions::find(input).map(|actions| actions.warnings(&warnings));
+        notes.iter().flatten().for_each(|note| eprintln!("{note}"));
         match error {
             Some(CheckError::Parse(error)) => Err(error.into()),
             Some(CheckError::Compile(error)) => Err(error.into()),

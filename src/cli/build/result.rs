@@ -28,6 +28,11 @@ pub(super) fn image_id(response: &BTreeMap<String, String>) -> Option<&str> {
     id.or_else(|| response.get("containerimage.digest")).map(String::as_str)
 }
 
+/// The digest of the image's manifest or index.
+pub(super) fn image_digest(response: &BTreeMap<String, String>) -> Option<&str> {
+    response.get("containerimage.digest").map(String::as_str)
+}
+
 /// The exporters' answers as JSON: values that are base64 of a JSON object become that object.
 pub(super) fn metadata(response: &BTreeMap<String, String>, solve_ref: &str) -> Value {
     let decoded = |value: &str| -> Value {

@@ -7,9 +7,6 @@ use serde_json::Value;
 
 use super::context::{Context, Job, stdout};
 use crate::ci::action::{ActionError, Arguments};
-use crate::ci::publish;
-use crate::ci::record::{Metadata, Record};
-use crate::ci::summary;
 use crate::cli::report::Failure;
 use crate::fault::{Classified, Fault};
 
@@ -19,7 +16,7 @@ const INPUTS: &str = "KITWRIGHT_INPUTS";
 /// Build with the inputs of docker/build-push-action, as the composite action does
 ///
 /// The inputs are one JSON object in `KITWRIGHT_INPUTS`. Outputs: digest, imageid, metadata,
-/// metadata-file, timeline. Writes the job's summary and notes on Dockerfile lines.
+/// metadata-file, timeline.
 #[derive(Debug, Args)]
 pub(super) struct Build {
     #[command(flatten)]
@@ -64,7 +61,7 @@ impl Build {
         }
         let status = build(&arguments, &files);
         arguments.close()?;
-        finish(&job, &inputs, &files)?;
+        finish(&job, &files)?;
         match status?.code() {
             Some(0) => Ok(()),
             Some(code) => Err(Failure::silent(fault(code))),
@@ -92,7 +89,7 @@ fn build(arguments: &Arguments, files: &Outputs) -> Result<ExitStatus, Failure> 
 }
 
 /// Publishes what the build left, also of one that failed.
-fn finish(job: &Job, inputs: &str, files: &Outputs) -> Result<(), Failure> {
+fn finish(job: &Job, files: &Outputs) -> Result<(), Failure> {
     let text = fs_err::read_to_string(&files.metadata_file).ok();
     let metadata: Option<Value> = text.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let field = |name: &str| Some(metadata.as_ref()?.get(name)?.as_str()?.to_owned());
@@ -102,22 +99,7 @@ fn finish(job: &Job, inputs: &str, files: &Outputs) -> Result<(), Failure> {
         metadata: text,
         metadata_file: files.metadata_file.clone(),
         timeline: files.timeline.clone(),
-    })?;
-    if !files.timeline.exists() {
-        return Ok(());
-    }
-    let record = Record::load(&files.timeline)?;
-    let metadata = metadata.is_some().then(|| Metadata::load(&files.metadata_file)).transpose()?;
-    let inputs: Value = serde_json::from_str(inputs).unwrap_or_default();
-    let file = inputs.get("file").and_then(Value::as_str).filter(|file| !file.is_empty());
-    let file = file.unwrap_or("Dockerfile");
-    let dockerfile = fs_err::read_to_string(job.path(file)).unwrap_or_default();
-    for annotation in summary::annotations(&record, file, &dockerfile) {
-        eprintln!("{}", annotation.command());
-    }
-    let text = summary::render(&record, metadata.as_ref());
-    publish::summary(&text, &job.environment, false)?;
-    Ok(())
+    })
 }
 
 /// The fault that an exit code of ours stands for.

@@ -60,10 +60,7 @@ pub(super) struct Job {
 
 impl Context {
     pub(super) fn job(self) -> Result<Job, Failure> {
-        let mut environment =
-            Environment::from_variables(std::env::vars_os().filter_map(|(name, value)| {
-                Some((name.into_string().ok()?, value.into_string().ok()?))
-            }));
+        let mut environment = Environment::of_process();
         if let Some(event) = &self.event {
             let path = event.to_string_lossy();
             environment = environment

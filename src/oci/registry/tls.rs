@@ -16,13 +16,15 @@ use super::error::RegistryError;
 /// The system's certificates, loaded once.
 static SYSTEM_ROOTS: OnceLock<RootCertStore> = OnceLock::new();
 
-fn provider() -> Arc<CryptoProvider> {
+/// The cryptography that every connection uses.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     let provider = PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider()));
     Arc::clone(provider)
 }
 
-fn system_roots() -> RootCertStore {
+/// The certificates that the system trusts.
+pub(crate) fn system_roots() -> RootCertStore {
     let load = || {
         let mut roots = RootCertStore::empty();
         // One unreadable certificate must not take the others along.
