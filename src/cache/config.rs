@@ -15,6 +15,8 @@ mod wire;
 
 /// Media type of a cache config.
 pub const MEDIA_TYPE: &str = "application/vnd.buildkit.cacheconfig.v0";
+/// Annotation of a layer: the digest of its content without compression.
+pub const UNCOMPRESSED: &str = "containerd.io/uncompressed";
 /// The largest manifest, index or cache config that the engine reads at an import.
 pub const ENGINE_LIMIT: u64 = 1 << 20;
 
@@ -194,7 +196,11 @@ impl CacheConfig {
             annotations: None,
         });
         let config = wire::Config { layers: Some(layers.collect()), records };
-        wire::check(config, &manifest.layers).map(Some)
+        let mut described = manifest.layers.clone();
+        for (layer, diff_id) in described.iter_mut().zip(image.rootfs.diff_ids) {
+            layer.annotations.insert(UNCOMPRESSED.to_owned(), diff_id);
+        }
+        wire::check(config, &described).map(Some)
     }
 
     /// Puts what several images of one index hold into one config, as the engine does.

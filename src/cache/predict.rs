@@ -16,20 +16,22 @@ use super::keys::{Key, Root, Selector, StepKey, local};
 use crate::oci::digest::Digest;
 
 mod lookup;
+mod rivals;
 mod stages;
 mod why;
 
 use lookup::{Known, Lookup};
+use rivals::Rivals;
 pub use stages::Stage;
 pub use why::Why;
 
 /// A cache in the order of the imports.
 #[derive(Clone, Debug)]
-pub struct CacheRef {
+pub struct CacheRef<'a> {
     /// What people call it: its reference.
     pub name: String,
     /// What it holds; `None` for a cache that only the engine can read.
-    pub config: Option<CacheConfig>,
+    pub config: Option<&'a CacheConfig>,
 }
 
 /// Tells the content digest of parts of a client's directory, or why there is none.
@@ -106,16 +108,17 @@ pub enum Outcome {
 
 /// Predicts what the caches serve of the steps.
 #[must_use]
-pub fn predict(keys: &[StepKey], refs: &[CacheRef], contents: &dyn Contents) -> Prediction {
+pub fn predict(keys: &[StepKey], refs: &[CacheRef<'_>], contents: &dyn Contents) -> Prediction {
     let contents = known_contents(keys, contents);
-    let readable = refs.iter().enumerate().filter_map(|(at, r)| Some((at, r.config.as_ref()?)));
+    let readable = refs.iter().enumerate().filter_map(|(at, r)| Some((at, r.config?)));
     let lookups: Vec<(usize, Lookup<'_>)> =
         readable.map(|(at, config)| (at, Lookup::new(config, keys, &contents))).collect();
+    let rivals = Rivals::find(keys, &lookups);
     let mut steps: Vec<Step> = keys
         .iter()
         .enumerate()
         .map(|(at, key)| {
-            let (outcome, layers) = outcome(at, keys, &lookups, &contents);
+            let (outcome, layers) = outcome(at, keys, &lookups, &rivals, &contents);
             Step {
                 vertex: key.vertex,
                 name: key.name.clone(),
@@ -164,20 +167,31 @@ fn outcome(
     at: usize,
     keys: &[StepKey],
     lookups: &[(usize, Lookup<'_>)],
+    rivals: &Rivals,
     contents: &Contained,
 ) -> (Outcome, BTreeMap<Digest, u64>) {
     if matches!(keys[at].key, Key::Root(_) | Key::Result(_)) {
         return (Outcome::Source, BTreeMap::new());
     }
+    let mut rival = None;
     for (by, lookup) in lookups {
-        if let Known::Held { layers, by_content } = lookup.find(at) {
-            return (Outcome::Served { by: *by, by_content }, layers);
+        if let Known::Held { layers, by_content, .. } = lookup.find(at) {
+            match rivals.of(*by, at) {
+                None => return (Outcome::Served { by: *by, by_content }, layers),
+                found => rival = rival.or(found),
+            }
         }
     }
     for (by, lookup) in lookups {
         if let Known::Perhaps { input } = lookup.find(at) {
-            return (Outcome::Open { by: *by, input }, BTreeMap::new());
+            match rivals.of(*by, at) {
+                None => return (Outcome::Open { by: *by, input }, BTreeMap::new()),
+                found => rival = rival.or(found),
+            }
         }
+    }
+    if let Some(input) = rival {
+        return (Outcome::Runs(Why::Rival(input)), BTreeMap::new());
     }
     (Outcome::Runs(why::why(at, keys, lookups, contents)), BTreeMap::new())
 }
@@ -222,6 +236,17 @@ impl Prediction {
                 && matches!(step.outcome, Outcome::Runs(_) | Outcome::Open { .. })
         };
         self.steps.iter().filter(runs).map(|step| step.vertex).collect()
+    }
+
+    /// Whether every step is known to run or not to.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        let certain = |step: &Step| match step.needed {
+            Needed::No => true,
+            Needed::Maybe => !matches!(step.outcome, Outcome::Runs(_) | Outcome::Open { .. }),
+            Needed::Yes => !matches!(step.outcome, Outcome::Open { .. }),
+        };
+        self.opaque.is_empty() && self.steps.iter().all(certain)
     }
 
     /// Whether the caches hold everything that the result needs.

@@ -9,8 +9,9 @@ mod outputs;
 mod request;
 mod result;
 mod reuse;
+mod staging;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,12 +32,14 @@ use crate::cache::probe::Answer;
 use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{SolveRequest, SolveResult, solve};
+use crate::oci::digest::Digest;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
 use actions::Actions;
 use mounts::{MountArgs, Mounts};
 use outputs::Exports;
 use request::Request;
 use reuse::Reuse;
+use staging::Staging;
 
 /// Build an image from a Dockerfile
 #[derive(Debug, Args)]
@@ -214,10 +217,11 @@ impl Job<'_> {
             Some(starting) => starting,
             None => self.args.start_engine()?,
         };
-        let mut mounts = self.mounts(&plan).await?;
-        let mut builder = self.interruptible(starting.ready()).await?;
         let imports = self.imports(probing).await;
-        let built = self.solve(plan, session, imports, &mut builder, mounts.as_mut()).await;
+        let staging = self.staging(&plan, &imports);
+        let mut mounts = self.mounts(&plan, staging.expected().as_ref()).await?;
+        let mut builder = self.interruptible(starting.ready()).await?;
+        let built = self.solve(plan, session, &staging, &mut builder, mounts.as_mut()).await;
         if let (Ok(_), Some(mounts)) = (&built, mounts) {
             mounts.save(&builder.client, &self.cancel, self.display).await;
         }
@@ -236,6 +240,16 @@ impl Job<'_> {
             self.display.note(line).await;
         }
         usable
+    }
+
+    /// Which caches are asked, and in which order.
+    fn staging(&self, plan: &Plan, imports: &[Answer]) -> Staging {
+        match plan {
+            Plan::Native(compiled, _) => {
+                Staging::of(&self.source, compiled, imports, self.args.mounts.are_kept())
+            }
+            Plan::Frontend(..) => Staging::all(imports),
+        }
     }
 
     /// Looks for a finished image with the plan's content key.
@@ -338,17 +352,21 @@ impl Job<'_> {
     }
 
     /// The cache mounts to keep.
-    async fn mounts(&self, plan: &Plan) -> Result<Option<Mounts>, Failure> {
+    async fn mounts(
+        &self,
+        plan: &Plan,
+        expected: Option<&BTreeSet<Digest>>,
+    ) -> Result<Option<Mounts>, Failure> {
         let Plan::Native(compiled, _) = plan else { return Ok(None) };
         let registry = compilation::registry(&self.args.source.registry_mirror)?;
-        self.args.mounts.plan(compiled, None, registry, self.display).await
+        self.args.mounts.plan(compiled, expected, registry, self.display).await
     }
 
     async fn solve(
         &self,
         plan: Plan,
         session: SessionBuilder,
-        imports: Vec<Answer>,
+        staging: &Staging,
         builder: &mut Builder,
         mut mounts: Option<&mut Mounts>,
     ) -> Result<Built, Failure> {
@@ -370,7 +388,7 @@ impl Job<'_> {
         if let Plan::Native(compiled, _) = &plan {
             native::describe(compiled, &mut request.exports);
         }
-        request.cache_imports = imports.iter().filter_map(Answer::entry).cloned().collect();
+        request.cache_imports = staging.imports();
         request.cache_exports.clone_from(&self.caches.exports);
         request.entitlements.clone_from(&self.request.entitlements);
         let solve_ref = request.solve_ref.clone();
@@ -379,18 +397,20 @@ impl Job<'_> {
         let mut filling = None;
         if let Some(mounts) = &mut mounts {
             events = mounts.watch(events);
-            let certain = request.cache_imports.is_empty();
+            let certain = staging.is_certain();
             filling = mounts.fill(&client, certain, &self.cancel, self.display).await;
         }
         let filling = filling.as_ref();
         let solving = async {
             match &plan {
                 Plan::Native(compiled, _)
-                    if native::needs_gateway(compiled) || filling.is_some() =>
+                    if native::needs_gateway(compiled)
+                        || filling.is_some()
+                        || staging.is_staged() =>
                 {
                     let cancel = &self.cancel;
-                    native::build(&client, request, session, events, cancel, compiled, filling)
-                        .await
+                    let order = (staging, filling);
+                    native::build(&client, request, session, events, cancel, compiled, order).await
                 }
                 _ => solve(&client, request, session, events, &self.cancel).await,
             }

@@ -75,7 +75,7 @@ impl Plan {
             dropped.iter().for_each(|line| eprintln!("note: {line}"));
             let predictions = match caches.imports.is_empty() {
                 true => Vec::new(),
-                false => prediction::of(&source, &compiled, &answers),
+                false => prediction::of(&source, &compiled, &prediction::refs(&answers)),
             };
             Ok::<_, Failure>((compiled, predictions))
         })?;

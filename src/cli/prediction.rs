@@ -17,25 +17,29 @@ use crate::plan::dockerfile::{Compiled, CompiledPlatform};
 /// The folder in the state folder that remembers the engine's digests of files.
 const MEMORY: &str = "engine-files";
 
-/// Predicts every platform of `compiled`; `answers` are the caches in order.
-///
-/// A cache that cannot be read before the engine does counts as one that may hold anything.
-pub(super) fn of(source: &Source, compiled: &Compiled, answers: &[Answer]) -> Vec<Prediction> {
-    let refs: Vec<CacheRef> = answers.iter().filter_map(cache_ref).collect();
+/// Predicts every platform of `compiled`, with the caches in order.
+pub(super) fn of(source: &Source, compiled: &Compiled, refs: &[CacheRef<'_>]) -> Vec<Prediction> {
     let files = Files::of(source);
     let predictions = compiled
         .platforms
         .iter()
-        .map(|platform| predict(&keys::of(&platform.definition, &chains(platform)), &refs, &files))
+        .map(|platform| predict(&keys::of(&platform.definition, &chains(platform)), refs, &files))
         .collect();
     files.remember();
     predictions
 }
 
-fn cache_ref(answer: &Answer) -> Option<CacheRef> {
+/// The caches that answered, as far as they can be read.
+///
+/// One that cannot be read before the engine does counts as one that may hold anything.
+pub(super) fn refs(answers: &[Answer]) -> Vec<CacheRef<'_>> {
+    answers.iter().filter_map(cache_ref).collect()
+}
+
+fn cache_ref(answer: &Answer) -> Option<CacheRef<'_>> {
     match answer {
         Answer::Ready(probed) => {
-            Some(CacheRef { name: probed.name.clone(), config: Some(probed.config.clone()) })
+            Some(CacheRef { name: probed.name.clone(), config: Some(&probed.config) })
         }
         Answer::Unprobed(entry) => Some(CacheRef { name: hierarchy::name(entry), config: None }),
         Answer::Dropped { .. } => None,

@@ -11,6 +11,7 @@ mod load;
 mod mounts;
 mod outputs;
 mod prediction;
+mod priority;
 mod refusals;
 mod reuse;
 mod run;

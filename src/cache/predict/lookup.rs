@@ -1,10 +1,11 @@
 //! One cache, asked for all steps of a definition.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::config::{CacheConfig, Record};
+use super::super::config::{CacheConfig, Record, UNCOMPRESSED};
 use super::super::keys::{self, Input, Key, Root, StepKey};
 use super::Contained;
 use crate::oci::digest::Digest;
+use crate::oci::manifest::Descriptor;
 
 /// What a cache knows of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(super) enum Known {
     Held {
         /// The layers of the result.
         layers: BTreeMap<Digest, u64>,
+        /// What the layers contain, lowest first, however they are compressed.
+        content: Vec<String>,
         /// Whether the content of files was needed to find it.
         by_content: bool,
     },
@@ -173,9 +176,16 @@ impl<'a> Lookup<'a> {
             results.max_by_key(|result| result.created_at)
         };
         if let Some(result) = results(&found.sure) {
-            let layers = result.layers.iter().filter_map(|at| self.config.layers.get(*at));
-            let layers = layers.map(|layer| (layer.digest, layer.size)).collect();
-            return Known::Held { layers, by_content: found.by_content };
+            let layers = || result.layers.iter().filter_map(|at| self.config.layers.get(*at));
+            let content = |layer: &Descriptor| {
+                let uncompressed = layer.annotations.get(UNCOMPRESSED).cloned();
+                uncompressed.unwrap_or_else(|| layer.digest.to_string())
+            };
+            return Known::Held {
+                layers: layers().map(|layer| (layer.digest, layer.size)).collect(),
+                content: layers().map(content).collect(),
+                by_content: found.by_content,
+            };
         }
         if results(&found.perhaps).is_some() {
             return Known::Perhaps { input: found.open.first().map_or(at, |open| open.1) };

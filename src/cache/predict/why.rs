@@ -20,6 +20,8 @@ pub enum Why {
     Unreadable(String, String),
     /// A cache has its key, but kept no result for it.
     KeyOnly,
+    /// A cache has it on another version of a step than an earlier cache; the index of that step.
+    Rival(usize),
     /// Its key cannot be computed.
     UnknownKey,
 }
@@ -92,6 +94,10 @@ impl Prediction {
                 format!("files of `{directory}` that it reads are not known: {reason}")
             }
             Why::KeyOnly => "the caches know the step but kept no result of it".to_owned(),
+            Why::Rival(step) => format!(
+                "a later cache has it on another `{}` than an earlier cache",
+                self.name(*step)
+            ),
             Why::UnknownKey => "its key cannot be computed".to_owned(),
         }
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::reuse;
+use super::staging::Staging;
 use crate::cache::mounts::program::{self, Limits};
 use crate::cache::mounts::save::{self, Outcome};
 use crate::cache::mounts::seed::{self, Saved, Seeded};
@@ -24,7 +25,6 @@ use crate::engine::gateway::Bridge;
 use crate::engine::session::SessionBuilder;
 use crate::engine::session::auth::RegistryAuth;
 use crate::engine::session::error::chain;
-use crate::engine::solve::CacheEntry;
 use crate::engine::status::StatusEvent;
 use crate::oci::credentials::{CredentialSources, CredentialStore};
 use crate::oci::digest::Digest;
@@ -89,6 +89,11 @@ async fn is_new(client: &engine::Client) -> bool {
 }
 
 impl MountArgs {
+    /// Whether cache mounts are kept at all.
+    pub(super) fn are_kept(&self) -> bool {
+        self.cache_mounts.as_ref().is_some_and(|name| !name.is_empty())
+    }
+
     /// Begins to look up what is saved of the mounts that `compiled` needs.
     ///
     /// `expected` are the steps that will run, where that is known.
@@ -276,17 +281,17 @@ impl Filling {
         &self,
         bridge: &Bridge,
         compiled: &Compiled,
-        imports: &[CacheEntry],
+        staging: &Staging,
     ) -> Vec<AbortOnDropHandle<()>> {
         let mut begun = Vec::new();
         let (failed, mut failure) = mpsc::channel::<()>(1);
         if self.certain {
-            for platform in &compiled.platforms {
+            for (at, platform) in compiled.platforms.iter().enumerate() {
                 let parts =
                     crate::cache::mounts::frontier::ready(&platform.definition, &self.steps);
                 for part in parts {
                     let (bridge, imports, failed) =
-                        (bridge.clone(), imports.to_vec(), failed.clone());
+                        (bridge.clone(), staging.last(at).to_vec(), failed.clone());
                     let early = async move {
                         if bridge.solve(part, &imports, true).await.is_err() {
                             let _ = failed.send(()).await;

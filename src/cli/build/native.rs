@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::mounts::Filling;
+use super::staging::Staging;
 use crate::engine::client::Client;
 use crate::engine::failure::SolveError;
 use crate::engine::gateway::{self, ClientResult, PlatformResult, SolveRef};
@@ -69,25 +70,25 @@ pub(super) async fn build(
     events: mpsc::Sender<StatusEvent>,
     cancel: &CancellationToken,
     compiled: &Compiled,
-    filling: Option<&Filling>,
+    (staging, filling): (&Staging, Option<&Filling>),
 ) -> Result<SolveResult, SolveError> {
-    let imports = request.cache_imports.clone();
     let mut early = Vec::new();
     gateway::build(client, request, session, events, cancel, async |bridge| {
+        let prepared = staging.prepare(bridge, compiled).await?;
         if let Some(filling) = filling {
-            early = filling.meanwhile(bridge, compiled, &imports).await;
+            early = filling.meanwhile(bridge, compiled, staging).await;
         }
         if let ([only], false) = (&compiled.platforms[..], needs_gateway(compiled)) {
             // The exporters know the config already: nothing else tells this from a single call.
-            let solved = bridge.solve(only.definition.to_pb(), &imports, false).await?;
+            let solved = bridge.solve(only.definition.to_pb(), staging.last(0), false).await?;
             return Ok(ClientResult::files(solved));
         }
         let mut platforms = Vec::new();
-        for platform in &compiled.platforms {
+        for (at, platform) in compiled.platforms.iter().enumerate() {
             let solved = if platform.definition.is_empty() {
                 SolveRef { id: String::new(), definition: None }
             } else {
-                bridge.solve(platform.definition.to_pb(), &imports, false).await?
+                bridge.solve(platform.definition.to_pb(), staging.last(at), false).await?
             };
             platforms.push(PlatformResult {
                 platform: pb::Platform::from(&platform.platform),
@@ -105,6 +106,8 @@ pub(super) async fn build(
                 result = result.with_metadata(key, base.to_json());
             }
         }
+        // The engine remembers what was prepared for as long as the build lasts.
+        drop(prepared);
         Ok(result)
     })
     .await

@@ -1,6 +1,6 @@
 //! A marshalled graph: bytes, digests, metadata and source locations.
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use buildkit_rs_proto::pb;
 use bytes::Bytes;
@@ -50,6 +50,24 @@ impl Definition {
         let [.., last] = &self.vertices[..] else { return None };
         let op = last.op();
         op.inputs.first().and_then(|input| input.digest.parse().ok())
+    }
+
+    /// The wire form of the part that makes one result of one vertex.
+    #[must_use]
+    pub fn part(&self, head: Digest, output: i64) -> pb::Definition {
+        let mut needed = BTreeSet::from([head]);
+        // Inputs come before those who take them, so one walk back finds them all.
+        for vertex in self.vertices.iter().rev().filter(|vertex| !vertex.op().inputs.is_empty()) {
+            if needed.contains(&vertex.digest) {
+                let inputs = vertex.op().inputs;
+                needed
+                    .extend(inputs.iter().filter_map(|input| input.digest.parse::<Digest>().ok()));
+            }
+        }
+        let kept = self.vertices.iter().filter(|vertex| needed.contains(&vertex.digest));
+        let mut vertices: Vec<Vertex> = kept.cloned().collect();
+        vertices.push(terminal(&head.to_string(), output, &vertices));
+        Self { vertices, source: self.source.clone() }.to_pb()
     }
 
     /// The wire form.
@@ -124,7 +142,7 @@ impl Graph {
                 }
             }
         }
-        let terminal = terminal(&digests[head.index()], &vertices);
+        let terminal = terminal(&digests[head.index()], 0, &vertices);
         vertices.push(terminal);
         Definition { vertices, source }
     }
@@ -217,9 +235,9 @@ impl Inputs<'_> {
 }
 
 /// The op at the end of a definition, which only refers to the result.
-fn terminal(head: &str, vertices: &[Vertex]) -> Vertex {
+fn terminal(head: &str, output: i64, vertices: &[Vertex]) -> Vertex {
     let mut bytes = Vec::with_capacity(80);
-    wire::put_input(&mut bytes, head, 0);
+    wire::put_input(&mut bytes, head, output);
     let mut metadata = Metadata::default();
     metadata.caps.extend([caps::CONSTRAINTS, caps::PLATFORM]);
     for vertex in vertices {

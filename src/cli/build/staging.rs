@@ -1,0 +1,140 @@
+//! Caches in an order that holds: what an earlier one serves is loaded before a later one is asked.
+//!
+//! See [`Prediction::imports`](crate::cache::predict::Prediction::imports). A build whose caches are
+//! needed one after the other is opened as a gateway build: each early stage is a solve of its own,
+//! with one cache, and the whole definition comes last.
+use std::collections::BTreeSet;
+
+use buildkit_rs_proto::pb;
+use futures_util::future::try_join_all;
+
+use crate::cache::predict::{Prediction, Stage};
+use crate::cache::probe::Answer;
+use crate::cli::prediction;
+use crate::cli::source::Source;
+use crate::engine::failure::SolveError;
+use crate::engine::gateway::{Bridge, SolveRef};
+use crate::engine::solve::CacheEntry;
+use crate::oci::digest::Digest;
+use crate::plan::dockerfile::Compiled;
+
+/// Which caches a build asks, and when.
+pub(super) struct Staging {
+    /// The caches, in order.
+    entries: Vec<CacheEntry>,
+    /// What is predicted of each platform; nothing when there is no order to make.
+    pub(super) predictions: Vec<Prediction>,
+    platforms: Vec<Platform>,
+}
+
+/// The stages of one platform.
+struct Platform {
+    early: Vec<Stage>,
+    last: Vec<CacheEntry>,
+}
+
+impl Staging {
+    /// Asks all caches at once, as far as they can be used.
+    pub(super) fn all(answers: &[Answer]) -> Self {
+        let entries = answers.iter().filter_map(Answer::entry).cloned().collect();
+        Self { entries, predictions: Vec::new(), platforms: Vec::new() }
+    }
+
+    /// Predicts what the caches serve of `compiled`, and asks only those that are needed.
+    ///
+    /// One cache needs no order, and reading the context for it would cost time: unless somebody
+    /// asks to know what will run, it is just asked.
+    pub(super) fn of(
+        source: &Source,
+        compiled: &Compiled,
+        answers: &[Answer],
+        is_asked: bool,
+    ) -> Self {
+        let mut staging = Self::all(answers);
+        if staging.entries.len() > 1 || (is_asked && !staging.entries.is_empty()) {
+            staging.predictions = prediction::of(source, compiled, &prediction::refs(answers));
+        }
+        staging.platforms =
+            staging.predictions.iter().map(|p| Platform::of(p, &staging.entries)).collect();
+        staging
+    }
+
+    /// The steps that run or may run, where that is known.
+    pub(super) fn expected(&self) -> Option<BTreeSet<Digest>> {
+        let expected = self.predictions.iter().flat_map(Prediction::expected_to_run);
+        (!self.predictions.is_empty()).then(|| expected.collect())
+    }
+
+    /// Whether the steps that are expected to run do so unless the engine has their results.
+    pub(super) fn is_certain(&self) -> bool {
+        self.entries.is_empty()
+            || (!self.predictions.is_empty() && self.predictions.iter().all(Prediction::is_certain))
+    }
+
+    /// Whether the build has to be made in several solves.
+    pub(super) fn is_staged(&self) -> bool {
+        self.platforms.iter().any(|platform| !platform.early.is_empty())
+    }
+
+    /// All caches that are asked.
+    pub(super) fn imports(&self) -> Vec<CacheEntry> {
+        if self.platforms.is_empty() {
+            return self.entries.clone();
+        }
+        let stages = self.predictions.iter().flat_map(Prediction::imports);
+        let used: BTreeSet<usize> = stages.flat_map(|stage| stage.imports).collect();
+        used.into_iter().filter_map(|at| self.entries.get(at)).cloned().collect()
+    }
+
+    /// The caches of a platform's last solve.
+    pub(super) fn last(&self, platform: usize) -> &[CacheEntry] {
+        self.platforms.get(platform).map_or(&self.entries, |platform| &platform.last)
+    }
+
+    /// Loads what the earlier caches serve, one cache after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`SolveError`] when a solve fails.
+    pub(super) async fn prepare(
+        &self,
+        bridge: &Bridge,
+        compiled: &Compiled,
+    ) -> Result<Vec<SolveRef>, SolveError> {
+        let mut prepared = Vec::new();
+        let rounds = self.platforms.iter().map(|platform| platform.early.len()).max().unwrap_or(0);
+        for round in 0..rounds {
+            let mut solves = Vec::new();
+            for (at, platform) in self.platforms.iter().enumerate() {
+                let Some(stage) = platform.early.get(round) else { continue };
+                let imports = self.named(&stage.imports);
+                for part in parts(compiled, at, &stage.vertices) {
+                    let imports = imports.clone();
+                    solves.push(async move { bridge.solve(part, &imports, true).await });
+                }
+            }
+            prepared.extend(try_join_all(solves).await?);
+        }
+        Ok(prepared)
+    }
+
+    fn named(&self, imports: &[usize]) -> Vec<CacheEntry> {
+        imports.iter().filter_map(|at| self.entries.get(*at)).cloned().collect()
+    }
+}
+
+impl Platform {
+    fn of(prediction: &Prediction, entries: &[CacheEntry]) -> Self {
+        let mut early = prediction.imports();
+        let last = early.pop().map(|stage| stage.imports).unwrap_or_default();
+        let last = last.iter().filter_map(|at| entries.get(*at)).cloned().collect();
+        Self { early, last }
+    }
+}
+
+/// The parts of a platform's definition that make `vertices`.
+fn parts(compiled: &Compiled, platform: usize, vertices: &[Digest]) -> Vec<pb::Definition> {
+    let definition = compiled.platforms.get(platform).map(|platform| &platform.definition);
+    let part = |vertex: &Digest| definition.map(|definition| definition.part(*vertex, 0));
+    vertices.iter().filter_map(part).collect()
+}
