@@ -300,12 +300,17 @@ mod tests {
             ("[[:digit:]]x", "7x", true),
             ("[^/]", "a", true),
             ("a]*", "a]b", true),
+            (r"\pp*", "-x", true),
+            (r"\pp*", "px", false),
+            (r"\p{Lu}*", "Xx", true),
+            (r"[\Pl]x*", "7xy", true),
         ];
         for (pattern, path, expected) in cases {
             assert_eq!(matches(&[pattern], path), expected, "{pattern} on {path}");
         }
         assert!(Patterns::parse(["\\q*"]).is_err());
         assert!(Patterns::parse(["a*{2}"]).is_err());
+        assert!(Patterns::parse([r"\pq*"]).is_err());
     }
 
     #[test]

@@ -123,9 +123,12 @@ fn image_names() {
             Some(_) => Value::Null,
             None => theirs.clone(),
         };
-        // Go's short form of `docker.io/localhost/x` is `localhost/x`, which names another image.
+        // Go's short form of `docker.io/localhost/x` is `localhost/x`, which names another image,
+        // and that of an official image named like an image ID is such an ID.
         let short = theirs["familiar"].as_str().unwrap_or_default();
-        if ImageReference::parse(short).is_ok_and(|name| theirs["name"] != name.to_string()) {
+        let same =
+            ImageReference::parse(short).is_ok_and(|name| theirs["name"] == name.to_string());
+        if !theirs.is_null() && !same {
             theirs["familiar"] = ours["familiar"].clone();
         }
         if ours != theirs {
@@ -383,8 +386,9 @@ fn ignore_patterns() {
             Err(_) => Value::Null,
         };
         let theirs = theirs["walked"].clone();
-        // A bad pattern that takes back is found out only when something is to be taken back.
-        let is_late = ours.is_null() && lines.iter().any(|line| line.starts_with('!'));
+        // A bad pattern is found out only when it is asked, which one that takes back, or one behind
+        // another that matches everything, may never be. We refuse it in any case.
+        let is_late = ours.is_null() && lines.iter().any(|line| line.starts_with(['!', '*']));
         if ours != theirs && !is_late {
             let differ: Vec<&str> = paths
                 .iter()

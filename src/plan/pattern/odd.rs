@@ -157,6 +157,10 @@ impl Translator<'_> {
                 self.next();
                 self.out.push_str("(?-u:\\b)");
             }
+            'p' | 'P' => {
+                let class = self.unicode_class()?;
+                self.out.push_str(&class);
+            }
             'Q' => {
                 self.next();
                 let (text, behind) = self.rest.split_once("\\E").unwrap_or((self.rest, ""));
@@ -187,6 +191,22 @@ impl Translator<'_> {
         };
         self.next();
         Some(class)
+    }
+
+    /// Reads `pN`, `PN` or `p{Nd}` behind a backslash; names are those of general categories and
+    /// scripts, in any case, as since Go 1.25. The regex compiler refuses unknown ones.
+    fn unicode_class(&mut self) -> Option<String> {
+        let kind = self.next()?;
+        let name = if self.take("{") {
+            let (name, behind) = self.rest.split_once('}')?;
+            self.rest = behind;
+            name.to_owned()
+        } else {
+            self.next()?.to_string()
+        };
+        let known =
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"^_- ".contains(&byte));
+        known.then(|| format!("\\{kind}{{{name}}}"))
     }
 
     /// Reads an escaped character behind its backslash.
@@ -253,6 +273,11 @@ impl Translator<'_> {
             }
             if let Some(escaped) = self.rest.strip_prefix('\\') {
                 let before = std::mem::replace(&mut self.rest, escaped);
+                if self.rest.starts_with(['p', 'P']) {
+                    let class = self.unicode_class()?;
+                    self.out.push_str(&class);
+                    continue;
+                }
                 if let Some(class) = self.perl_class() {
                     self.out.push_str(class);
                     continue;
