@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{EngineArgs, OutputArgs, ProgressArgs, SecretArgs, SourceArgs};
 use super::builder::{self, Builder, Starting};
 use super::caching::{CacheArgs, Caches, Probing};
-use super::compilation::{self, Frontend};
+use super::compilation::{self, ENGINE_FRONTEND, Frontend};
 use super::display::Display;
 use super::locking;
 use super::report::{Failure, StdoutError};
@@ -312,18 +312,12 @@ impl Job<'_> {
         if let Some(note) = note {
             self.display.note(note).await;
         }
-        let mut options = self.source.options.clone();
-        options.extend(self.request.attestations.clone());
         match frontend {
             Frontend::Native => {}
-            // Without a command line the frontend would look for a `# syntax=` itself.
-            Frontend::Engine(name) => {
-                options.insert("cmdline".into(), name.clone());
-                return Ok(Plan::Frontend(name, options));
-            }
+            Frontend::Engine(name) => return Ok(self.engine_frontend(&name)),
             Frontend::Image(image) => {
-                options.insert("source".into(), image.clone());
-                options.insert("cmdline".into(), image);
+                let mut options = self.frontend_options(&image);
+                options.insert("source".into(), image);
                 return Ok(Plan::Frontend("gateway.v0".into(), options));
             }
         }
@@ -331,11 +325,36 @@ impl Job<'_> {
         let options = compilation::options(&self.source, session)?;
         let arguments = &self.args.source;
         let mut images = locking::images(arguments, &self.source, arguments.locked)?;
-        let compiled = compilation::compile_source(&dockerfile, &options, &mut images).await?;
+        let compiled = compilation::compile_source(&dockerfile, &options, &mut images).await;
+        let compiled = match compiled {
+            Err(error)
+                if !arguments.locked
+                    && let Some(what) = error.unsupported() =>
+            {
+                let note =
+                    format!("{what} is not built in: the engine's `{ENGINE_FRONTEND}` compiles");
+                self.display.note(note).await;
+                return Ok(self.engine_frontend(ENGINE_FRONTEND));
+            }
+            ended => ended?,
+        };
         self.display.notes(check::summary(&compiled.warnings)).await;
         let notes = self.actions.map(|actions| actions.warnings(&compiled.warnings));
         self.display.notes(notes.unwrap_or_default()).await;
         Ok(Plan::Native(Box::new(compiled), Box::new(options)))
+    }
+
+    fn engine_frontend(&self, name: &str) -> Plan {
+        Plan::Frontend(name.to_owned(), self.frontend_options(name))
+    }
+
+    /// Options for a frontend of the engine; `name` is given for a command line, without which it
+    /// would look for a `# syntax=` itself.
+    fn frontend_options(&self, name: &str) -> BTreeMap<String, String> {
+        let mut options = self.source.options.clone();
+        options.extend(self.request.attestations.clone());
+        options.insert("cmdline".into(), name.to_owned());
+        options
     }
 
     /// The session's services: contexts, layouts, secrets, agents, credentials.

@@ -10,6 +10,9 @@ use crate::plan::dockerfile::instruction::Dockerfile;
 use crate::plan::dockerfile::options::{CompileOptions, MainContext};
 use crate::plan::dockerfile::{CompileError, compile, parse};
 
+/// The Dockerfile frontend that is part of the engine.
+pub(super) const ENGINE_FRONTEND: &str = "dockerfile.v0";
+
 /// The newest minor version of Dockerfile syntax 1 that the compiler knows.
 const SYNTAX_MINOR: u32 = 26;
 
@@ -35,7 +38,7 @@ impl Frontend {
     pub(super) fn choose(flag: &str, source: &Source) -> (Self, Option<String>) {
         match flag {
             "native" => Self::from_syntax(source),
-            "dockerfile.v0" => (Self::Engine(flag.to_owned()), None),
+            ENGINE_FRONTEND => (Self::Engine(flag.to_owned()), None),
             image => (Self::Image(image.to_owned()), None),
         }
     }
@@ -44,7 +47,7 @@ impl Frontend {
         let Some(text) = &source.dockerfile.text else {
             let note =
                 "the Dockerfile lies in a remote context: the engine's `dockerfile.v0` compiles it";
-            return (Self::Engine("dockerfile.v0".into()), Some(note.into()));
+            return (Self::Engine(ENGINE_FRONTEND.into()), Some(note.into()));
         };
         let named = source.options.get("build-arg:BUILDKIT_SYNTAX").cloned();
         let directive = || detect_syntax(text).map(|syntax| syntax.first_word().to_owned());
@@ -107,15 +110,14 @@ pub(super) async fn compile_source(
     dockerfile: &Dockerfile,
     options: &CompileOptions,
     images: &mut Images,
-) -> Result<Compiled, Failure> {
+) -> Result<Compiled, CompileError> {
     for _ in 0..ROUNDS {
         match compile(dockerfile, options, images.known()) {
             Err(CompileError::Unresolved(queries)) => images.look_up(&queries).await,
-            Err(error) => return Err(error.into()),
-            Ok(compiled) => return Ok(compiled),
+            ended => return ended,
         }
     }
-    Ok(compile(dockerfile, options, images.known())?)
+    compile(dockerfile, options, images.known())
 }
 
 /// Parses the Dockerfile of `source`.

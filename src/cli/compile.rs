@@ -2,6 +2,7 @@
 use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
+use futures_util::TryFutureExt as _;
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -98,7 +99,8 @@ impl Compile {
         let dockerfile = compilation::parse_source(source)?;
         let options = compilation::options(source, &self.session)?;
         let mut images = locking::images(&self.source, source, self.is_locked())?;
-        runtime::block_on(compilation::compile_source(&dockerfile, &options, &mut images))
+        let compiling = compilation::compile_source(&dockerfile, &options, &mut images);
+        runtime::block_on(compiling.err_into())
     }
 
     /// Naming a lock file is reason enough to use it here.

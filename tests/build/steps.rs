@@ -82,3 +82,39 @@ fn several_platforms_make_an_index() {
     assert_eq!(platforms.len(), 2, "{index}");
     assert_eq!(platforms[1]["platform"]["architecture"], "arm64");
 }
+
+#[test]
+fn a_time_that_only_the_engine_finds_out_is_left_to_its_frontend() {
+    let web = date_server("Thu, 02 Jan 2020 03:04:05 GMT");
+    let dockerfile = format!("FROM scratch AS src\nADD http://{web}/f /\nFROM busybox\nCOPY f /\n");
+    let Some(project) = Project::new(&dockerfile) else { return };
+    project.write("f", "content");
+    let epoch = ["--build-arg", "SOURCE_DATE_EPOCH=src", "-o", "type=oci,dest=image.tar"];
+    let ended = project.build(&epoch).ok();
+    assert!(ended.stderr.contains("the engine's `dockerfile.v0` compiles"), "{}", ended.stderr);
+    let files = files_of(&project.path("image.tar"));
+    let dated = |text: &str| text.contains("\"created\":\"2020-01-02T03:04:05Z\"");
+    assert!(files.values().any(|file| dated(&String::from_utf8_lossy(file))));
+    // Without an engine it is refused.
+    let base = format!("busybox=oci-layout://{}:latest", project.base.layout.display());
+    let compile = ["compile", ".", "--build-context", &base, epoch[0], epoch[1]];
+    project.kitwright(&compile).fails(2, &["SOURCE_DATE_EPOCH", "--frontend dockerfile.v0"]);
+}
+
+/// Serves an empty file that was modified at `date`, at the address that is returned.
+fn date_server(date: &str) -> std::net::SocketAddr {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nLast-Modified: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let _ = (&stream).write_all(answer.as_bytes());
+        }
+    });
+    address
+}

@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 
 use buildkit_rs_proto::pb;
+use futures_util::TryFutureExt as _;
 use tokio::sync::mpsc;
 
 use super::Compile;
@@ -23,7 +24,7 @@ use crate::plan::dockerfile::{Compiled, CompiledPlatform};
 use crate::plan::llb::compare;
 
 /// The frontend that is asked.
-const FRONTEND: &str = "dockerfile.v0";
+const FRONTEND: &str = compilation::ENGINE_FRONTEND;
 
 /// What the comparison found, or why there was none.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -63,7 +64,7 @@ impl Compile {
         }
         let mut images = locking::images(&self.source, source, self.is_locked())?;
         let mirrors = &self.source.registry_mirror;
-        let ours = compilation::compile_source(&dockerfile, &options, &mut images);
+        let ours = compilation::compile_source(&dockerfile, &options, &mut images).err_into();
         let (ours, theirs) = tokio::try_join!(ours, ask(source, session, builder, mirrors))?;
         for platform in &ours.platforms {
             compare_platform(platform, &theirs, ours.multi_platform)?;

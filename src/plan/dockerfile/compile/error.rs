@@ -283,6 +283,15 @@ impl CompileError {
         }
     }
 
+    /// What only the engine's own frontend can do, if that is all that is wrong.
+    #[must_use]
+    pub fn unsupported(&self) -> Option<&'static str> {
+        match self.kind() {
+            Some(CompileErrorKind::Unsupported(what)) => Some(what),
+            _ => None,
+        }
+    }
+
     /// The lines at fault, if a line is.
     #[must_use]
     pub fn lines(&self) -> Option<LineRange> {
