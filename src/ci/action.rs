@@ -14,7 +14,7 @@ use crate::fault::{Classified, Fault};
 mod list;
 mod secret;
 
-use list::{boolean, list, pairs};
+use list::{boolean, lines, list, pairs, secrets};
 use secret::{Secrets, secret};
 
 /// How an input becomes flags.
@@ -26,6 +26,10 @@ enum Kind {
     Words,
     /// The flag once for each line.
     Lines,
+    /// The same, with quotes left to the flag's own grammar.
+    Verbatim,
+    /// The same as [`Lines`](Self::Lines), for contexts.
+    Contexts,
     /// The flag alone, when the value is true.
     Switch,
     /// The flag once, with the items joined by commas.
@@ -39,7 +43,7 @@ const FLAGS: &[(&str, &str, Kind)] = &[
     ("annotations", "--annotation", Kind::Lines),
     ("attests", "--attest", Kind::Lines),
     ("build-args", "--build-arg", Kind::Lines),
-    ("build-contexts", "--build-context", Kind::Lines),
+    ("build-contexts", "--build-context", Kind::Contexts),
     ("builder", "--builder", Kind::Text),
     ("cache", "--cache", Kind::Text),
     ("cache-from", "--cache-from", Kind::Lines),
@@ -53,7 +57,7 @@ const FLAGS: &[(&str, &str, Kind)] = &[
     ("network", "--network", Kind::Text),
     ("no-cache", "--no-cache", Kind::Switch),
     ("no-cache-filters", "--no-cache-filter", Kind::Words),
-    ("outputs", "--output", Kind::Lines),
+    ("outputs", "--output", Kind::Verbatim),
     ("platforms", "--platform", Kind::Joined),
     ("provenance", "--provenance", Kind::Text),
     ("pull", "--pull", Kind::Switch),
@@ -69,6 +73,9 @@ const FLAGS: &[(&str, &str, Kind)] = &[
 /// Inputs that have no flag of their own.
 const OTHERS: &[&str] =
     &["call", "context", "github-token", "install-only", "secret-envs", "secret-files", "secrets"];
+
+/// The secret with which BuildKit fetches from Git servers; for one of them with its host behind.
+const GIT_TOKEN: &str = "GIT_AUTH_TOKEN";
 
 /// The arguments of `kitwright build`, and the secrets that live as long as it runs.
 #[derive(Debug)]
@@ -144,10 +151,12 @@ impl Classified for ActionError {
 impl Arguments {
     /// Reads the inputs' JSON; secrets' files go into a folder below `temp`.
     ///
+    /// `server_url` is the GitHub that `github-token` belongs to.
+    ///
     /// # Errors
     ///
     /// An [`ActionError`] that names the input, and never a secret.
-    pub fn parse(inputs: &str, temp: &Path) -> Result<Self, ActionError> {
+    pub fn parse(inputs: &str, temp: &Path, server_url: &str) -> Result<Self, ActionError> {
         let inputs: BTreeMap<String, String> =
             serde_json::from_str(inputs).map_err(|_| ActionError::Inputs)?;
         let known = |name: &String| {
@@ -169,8 +178,11 @@ impl Arguments {
                 return Err(ActionError::Unsupported { input: "call", why });
             }
         }
-        let mut secrets = Secrets { temp, dir: None };
-        secrets.values(&mut arguments, get("secrets"))?;
+        let mut files = Secrets { temp, dir: None };
+        let given = secrets(inputs.get("secrets").map(String::as_str).unwrap_or_default())?;
+        for (name, value) in &given {
+            files.add(&mut arguments, name, value)?;
+        }
         for (name, variable) in pairs("secret-envs", get("secret-envs"), true)? {
             secret(&mut arguments, &name, "env", &variable);
         }
@@ -178,12 +190,15 @@ impl Arguments {
             secret(&mut arguments, &name, "src", &file);
         }
         let context = context(get("context"));
-        if is_remote(&context) && !get("github-token").is_empty() {
-            secrets.value(&mut arguments, "GIT_AUTH_TOKEN", get("github-token"))?;
+        let own = given.iter().any(|(name, _)| name.starts_with(GIT_TOKEN));
+        if let (Some(host), false) = (host_of(server_url, &context), own)
+            && !get("github-token").is_empty()
+        {
+            files.add(&mut arguments, &format!("{GIT_TOKEN}.{host}"), get("github-token"))?;
         }
         // After `--`: a context that begins with a dash is no flag.
         arguments.extend(["--".to_owned(), context]);
-        Ok(Self { arguments, secrets: secrets.dir })
+        Ok(Self { arguments, secrets: files.dir })
     }
 
     /// Removes the secrets' files.
@@ -210,9 +225,20 @@ fn context(input: &str) -> String {
     }
 }
 
-/// Whether a context is fetched with a token.
-fn is_remote(context: &str) -> bool {
-    context.starts_with("https://") || context.starts_with("git@") || context.starts_with("git://")
+/// A named context, with the same meaning of `{{defaultContext}}`.
+fn named_context(item: &str) -> String {
+    match item.split_once('=') {
+        Some((name, place)) => format!("{name}={}", context(place)),
+        None => item.to_owned(),
+    }
+}
+
+/// GitHub's host, if `context` is fetched from there: no other server is told the job's token.
+fn host_of<'a>(server_url: &'a str, context: &str) -> Option<&'a str> {
+    let (_, host) = server_url.trim_end_matches('/').split_once("://")?;
+    let place = context.strip_prefix("https://").or_else(|| context.strip_prefix("http://"))?;
+    let rest = place.strip_prefix(host)?;
+    (rest.starts_with('/') && !host.is_empty()).then_some(host)
 }
 
 fn flags(
@@ -232,6 +258,10 @@ fn flags(
         Kind::Text if value.is_empty() => Vec::new(),
         Kind::Text => vec![value.to_owned()],
         Kind::Lines => list(input, value, false)?,
+        Kind::Verbatim => lines(value),
+        Kind::Contexts => {
+            list(input, value, false)?.iter().map(|item| named_context(item)).collect()
+        }
         Kind::Words => list(input, value, true)?,
         Kind::Joined => {
             let items = list(input, value, true)?;

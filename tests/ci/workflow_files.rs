@@ -117,7 +117,7 @@ fn the_actions_inputs_are_understood() {
     let empty: serde_json::Map<String, serde_json::Value> =
         names.iter().map(|name| ((*name).to_owned(), "".into())).collect();
     let inputs = serde_json::Value::Object(empty).to_string();
-    let parsed = kitwright::ci::action::Arguments::parse(&inputs, &std::env::temp_dir());
+    let parsed = kitwright::ci::action::Arguments::parse(&inputs, &std::env::temp_dir(), "");
     assert_eq!(parsed.expect("known inputs").arguments, ["--", "."]);
 }
 

@@ -1,9 +1,9 @@
 //! The workflows themselves, run by a local runner against a real engine, a real registry, real git
 //! over HTTP and the stand-in of GitHub's API.
 //!
-//! The runner is nektos/act in host mode, built from the pinned module in `act/`. The files that run
-//! are those of `.github`, byte for byte; `actions/checkout` alone is a stand-in, because it is not
-//! to be had without GitHub.
+//! The runner is nektos/act in host mode, built from the pinned module in `act/`. What runs is
+//! `docs/adopt` as others copy it, with the action of this tree; `actions/checkout` alone is a stand-in,
+//! because it is not to be had without GitHub.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
@@ -74,31 +74,32 @@ fn stage() -> Option<Stage> {
     Some(Stage { journal, act, engine, registry, github, world, work })
 }
 
-/// Copies the workflows into a repository, and gives it an image and something to generate.
-fn adopt(work: &Repository, registry: &Registry, base: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github");
-    let files = [
-        "workflows/build-ci-image.yml",
-        "workflows/check-generate.yml",
-        "workflows/regenerate-on-comment.yml",
-        "actions/kitwright/action.yml",
-        "actions/kitwright/install",
-    ];
-    for file in files {
-        let text = std::fs::read_to_string(root.join(file)).expect(file);
-        work.write(&format!(".github/{file}"), &text);
+/// Copies what others are to copy into a repository, and gives it an image and something to generate.
+pub fn adopt(work: &Repository, registry: &Registry, base: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &Path| std::fs::read_to_string(root.join(file)).expect("a file");
+    for name in ["build-ci-image", "check-generate", "regenerate-on-comment"] {
+        let file = format!(".github/workflows/{name}.yml");
+        let action = "kitwright/kitwright/.github/actions/kitwright@COMMIT";
+        let text = read(&Path::new("docs/adopt").join(&file));
+        assert!(text.contains(action), "{file}");
+        // The runner has no GitHub to fetch the action from.
+        work.write(&file, &text.replace(action, "./.github/actions/kitwright"));
+    }
+    for file in [".github/actions/kitwright/action.yml", ".github/actions/kitwright/install"] {
+        work.write(file, &read(Path::new(file)));
     }
     let image = registry.reference(IMAGE);
-    work.write("kitwright.toml", &format!("[ci]\nimage = \"{image}\"\n"));
+    let settings = read(Path::new("docs/adopt/kitwright.toml"));
+    assert!(settings.contains("ghcr.io/owner/repo/ci"), "{settings}");
+    work.write("kitwright.toml", &settings.replace("ghcr.io/owner/repo/ci", &image));
     work.write("gen.Dockerfile", &format!("FROM {base}\nRUN echo one >/version\n"));
     // The image is made of its Dockerfile alone.
     work.write("gen.Dockerfile.dockerignore", "*\n");
     work.write("source.txt", "source\n");
     work.write("generated.txt", "source one\n");
     work.write("generate.sh", "echo \"$(cat source.txt) $(cat /version)\" >generated.txt\n");
-    let fragment = root.parent().expect("the repository").join("docs/adopt/Makefile.ci");
-    let fragment = std::fs::read_to_string(fragment).expect("the fragment");
-    work.write("Makefile.ci", &fragment);
+    work.write("Makefile.ci", &read(Path::new("docs/adopt/Makefile.ci")));
     work.write("Makefile", "GENERATE = sh generate.sh\ninclude Makefile.ci\n");
 }
 

@@ -10,12 +10,48 @@ pub(super) fn boolean(input: &'static str, value: &str) -> Result<bool, ActionEr
     }
 }
 
+/// The lines of a list whose items have quotes of their own.
+pub(super) fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
 /// Splits a list. An item that begins with a double quote goes on to the closing one.
 pub(super) fn list(
     input: &'static str,
     text: &str,
     commas: bool,
 ) -> Result<Vec<String>, ActionError> {
+    let items = items(input, text, commas)?.into_iter().map(|item| item.trim().to_owned());
+    Ok(items.filter(|item| !item.is_empty()).collect())
+}
+
+/// Splits a list of `name=value`.
+pub(super) fn pairs(
+    input: &'static str,
+    text: &str,
+    commas: bool,
+) -> Result<Vec<(String, String)>, ActionError> {
+    divided(input, list(input, text, commas)?)
+}
+
+/// Splits a list of secrets: white space at the end of a value, such as a key's last line end, is
+/// part of it.
+pub(super) fn secrets(text: &str) -> Result<Vec<(String, String)>, ActionError> {
+    const INPUT: &str = "secrets";
+    let items = items(INPUT, text, false)?;
+    divided(INPUT, items.into_iter().filter(|item| !item.trim().is_empty()).collect())
+}
+
+fn divided(input: &'static str, items: Vec<String>) -> Result<Vec<(String, String)>, ActionError> {
+    let pairs = items.iter().enumerate().map(|(at, item)| {
+        let pair = item.trim_start().split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, value) = pair.ok_or(ActionError::NotAPair { input, item: at + 1 })?;
+        Ok((name.to_owned(), value.to_owned()))
+    });
+    pairs.collect()
+}
+
+fn items(input: &'static str, text: &str, commas: bool) -> Result<Vec<String>, ActionError> {
     let mut items = Vec::new();
     let mut item = String::new();
     let mut quoted = false;
@@ -28,6 +64,8 @@ pub(super) fn list(
             }
             '"' if quoted => quoted = false,
             '"' if item.trim().is_empty() => quoted = true,
+            // Line ends of Windows end lines too.
+            '\r' if !quoted && characters.peek() == Some(&'\n') => {}
             '\n' if !quoted => items.push(std::mem::take(&mut item)),
             ',' if !quoted && commas => items.push(std::mem::take(&mut item)),
             other => item.push(other),
@@ -37,21 +75,5 @@ pub(super) fn list(
         return Err(ActionError::Quote(input));
     }
     items.push(item);
-    let trimmed = items.into_iter().map(|item| item.trim().to_owned());
-    Ok(trimmed.filter(|item| !item.is_empty()).collect())
-}
-
-/// Splits a list of `name=value`.
-pub(super) fn pairs(
-    input: &'static str,
-    text: &str,
-    commas: bool,
-) -> Result<Vec<(String, String)>, ActionError> {
-    let items = list(input, text, commas)?;
-    let pairs = items.iter().enumerate().map(|(at, item)| {
-        let pair = item.split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, value) = pair.ok_or(ActionError::NotAPair { input, item: at + 1 })?;
-        Ok((name.to_owned(), value.to_owned()))
-    });
-    pairs.collect()
+    Ok(items)
 }

@@ -3,7 +3,6 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::ActionError;
-use super::list::pairs;
 
 /// Writes a `--secret` flag; a field with a comma is quoted, as the flag's grammar has it.
 pub(super) fn secret(arguments: &mut Vec<String>, id: &str, from: &str, value: &str) {
@@ -25,20 +24,8 @@ pub(super) struct Secrets<'a> {
 }
 
 impl Secrets<'_> {
-    /// Adds every `name=value` of an input.
-    pub(super) fn values(
-        &mut self,
-        arguments: &mut Vec<String>,
-        text: &str,
-    ) -> Result<(), ActionError> {
-        for (name, value) in pairs("secrets", text, false)? {
-            self.value(arguments, &name, &value)?;
-        }
-        Ok(())
-    }
-
     /// Adds one secret.
-    pub(super) fn value(
+    pub(super) fn add(
         &mut self,
         arguments: &mut Vec<String>,
         name: &str,

@@ -1,7 +1,7 @@
 use super::*;
 
 fn parse(inputs: &serde_json::Value) -> Result<Arguments, ActionError> {
-    Arguments::parse(&inputs.to_string(), &std::env::temp_dir())
+    Arguments::parse(&inputs.to_string(), &std::env::temp_dir(), "https://github.example.com/")
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn inputs_become_flags_and_the_context_comes_last() {
 fn a_secret_is_a_file_and_never_an_argument() {
     use std::os::unix::fs::PermissionsExt as _;
     let inputs = serde_json::json!({
-        "secrets": "\"key=line 1\nline \"\"2\"\"\"\ntoken=s3cret",
+        "secrets": "\"key=line 1\nline \"\"2\"\"\n\"\r\ntoken=s3cret",
         "secret-envs": "a=A,b=B", "secret-files": "f=./x,y",
     });
     let arguments = parse(&inputs).unwrap();
@@ -46,7 +46,7 @@ fn a_secret_is_a_file_and_never_an_argument() {
         let argument: &String = &arguments.arguments[at];
         PathBuf::from(argument.split_once("src=").unwrap().1)
     };
-    assert_eq!(std::fs::read_to_string(path(0)).unwrap(), "line 1\nline \"2\"");
+    assert_eq!(std::fs::read_to_string(path(0)).unwrap(), "line 1\nline \"2\"\n");
     assert_eq!(std::fs::read_to_string(path(1)).unwrap(), "s3cret");
     let mode = std::fs::metadata(path(1)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -58,12 +58,41 @@ fn a_secret_is_a_file_and_never_an_argument() {
 }
 
 #[test]
-fn the_token_goes_to_remote_contexts_alone() {
-    let local = serde_json::json!({ "context": ".", "github-token": "ghs_x" });
-    assert_eq!(parse(&local).unwrap().arguments, ["--", "."]);
-    let remote = serde_json::json!({ "context": "https://h/r.git", "github-token": "ghs_x" });
-    let arguments = parse(&remote).unwrap().arguments;
-    assert!(arguments[0].starts_with("--secret=id=GIT_AUTH_TOKEN,src="), "{arguments:?}");
+fn the_token_goes_to_its_own_server_alone() {
+    let of = |context: &str, secrets: &str| {
+        let inputs = serde_json::json!({
+            "context": context, "github-token": "ghs_x", "secrets": secrets,
+        });
+        parse(&inputs).unwrap().arguments
+    };
+    assert_eq!(of(".", ""), ["--", "."]);
+    let own = of("https://github.example.com/a/b.git#main", "");
+    let secret = "--secret=id=GIT_AUTH_TOKEN.github.example.com,src=";
+    assert!(own[0].starts_with(secret), "{own:?}");
+    for other in ["https://other.example.com/a.git", "https://github.example.com.evil.org/a.git"] {
+        assert_eq!(of(other, ""), ["--", other]);
+    }
+    let given = of("https://github.example.com/a/b.git", "GIT_AUTH_TOKEN=mine");
+    assert_eq!(given.len(), 3, "the user's own is enough: {given:?}");
+}
+
+#[test]
+fn contexts_and_outputs_are_written_as_there() {
+    let inputs = serde_json::json!({
+        "build-contexts": "src={{defaultContext}}:lib\nbase=docker-image://x",
+        "outputs": "type=image,\"name=r/a:1,r/a:2\",push=true\n\"type=oci\",dest=a.tar",
+    });
+    assert_eq!(
+        parse(&inputs).unwrap().arguments,
+        [
+            "--build-context=src=./lib",
+            "--build-context=base=docker-image://x",
+            "--output=type=image,\"name=r/a:1,r/a:2\",push=true",
+            "--output=\"type=oci\",dest=a.tar",
+            "--",
+            ".",
+        ]
+    );
 }
 
 #[test]

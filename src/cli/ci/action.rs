@@ -54,7 +54,7 @@ impl Build {
         let inputs = std::env::var(INPUTS).map_err(|_| ActionError::NoInputs)?;
         let temp = job.environment.get("RUNNER_TEMP").map(PathBuf::from);
         let temp = temp.unwrap_or_else(std::env::temp_dir);
-        let arguments = Arguments::parse(&inputs, &temp)?;
+        let arguments = Arguments::parse(&inputs, &temp, job.environment.server_url())?;
         let files = files(&job, &temp);
         if job.dry_run {
             return stdout(&format!("kitwright build {}\n", arguments.arguments.join(" ")));
