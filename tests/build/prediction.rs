@@ -85,6 +85,24 @@ fn check(project: &Project, export: &[&str], import: &str, changes: &[Change<'_>
     total
 }
 
+/// What changes between the build that writes a cache and the build that reads it.
+fn changes<'a>() -> Vec<Change<'a>> {
+    let none: &dyn Fn(&Project) = &|_| {};
+    vec![
+        ("unchanged", none, &[]),
+        ("unused file", &|p| p.write("unused", "changed"), &[]),
+        ("argument", none, &["--build-arg", "TOOL=2"]),
+        ("target", none, &["--target", "base"]),
+        ("excluded file", &|p| p.write("docs/two.md", "changed"), &[]),
+        ("last mount", &|p| p.write("stages/versions", "echo changed"), &[]),
+        ("wildcard", &|p| p.write("x.conf", "changed"), &[]),
+        ("stage", &|p| p.write("stages/node/list", "changed"), &[]),
+        ("early copy", &|p| p.write("files/deep/b", "changed"), &[]),
+        ("no cache for a stage", none, &["--no-cache-filter", "go"]),
+        ("no cache", none, &["--no-cache"]),
+    ]
+}
+
 #[test]
 fn the_plan_of_many_stages_is_what_an_engine_does() {
     let Some(project) = Project::new(STAGES) else { return };
@@ -92,23 +110,119 @@ fn the_plan_of_many_stages_is_what_an_engine_does() {
     let caches = Caches { registry };
     write_stages(&project);
     let import = caches.flag("max");
+    let export = format!("{import},mode=max,image-manifest=true,compression=zstd");
+    let total = check(&project, &["--cache-to", &export], &import, &changes());
+    eprintln!("max: {} right, {} open", total.right, total.open);
+    // What hangs on the output of a step that runs anew is open, and nothing else.
+    assert!(total.right > 150 && total.open < 25, "{total:?}");
+}
+
+#[test]
+fn a_cache_of_the_last_stage_alone_is_read_as_the_engine_does() {
+    let Some(project) = Project::new(STAGES) else { return };
+    let Some(registry) = registry::start() else { return };
+    let caches = Caches { registry };
+    write_stages(&project);
+    let import = caches.flag("min");
+    let export = format!("{import},mode=min");
+    let total = check(&project, &["--cache-to", &export], &import, &changes());
+    eprintln!("min: {} right, {} open", total.right, total.open);
+    assert!(total.right > 120, "{total:?}");
+}
+
+#[test]
+fn a_cache_inside_an_image_is_read_as_the_engine_does() {
+    let Some(project) = Project::new(STAGES) else { return };
+    let Some(registry) = registry::start() else { return };
+    let caches = Caches { registry };
+    write_stages(&project);
+    let image = caches.registry.reference("app:latest");
+    let export = ["--push", "-t", &image, "--cache-to", "type=inline"];
+    let import = format!("type=registry,ref={image}");
+    let total = check(&project, &export, &import, &changes());
+    eprintln!("inline: {} right, {} open", total.right, total.open);
+    assert!(total.right > 120, "{total:?}");
+}
+
+#[test]
+fn a_base_image_counts_by_its_layers_under_any_name() {
+    let Some(project) = Project::new("FROM busybox\nRUN echo a > /a\nCOPY f /f\n") else { return };
+    let Some(registry) = registry::start() else { return };
+    project.write("f", "f");
+    let caches = Caches { registry };
+    let import = caches.flag("base");
     let export = format!("{import},mode=max");
-    let none = |_: &Project| {};
+    project.fates(&fresh_engine(), &["--cache-to", &export]);
+    // The same layers behind another manifest.
+    let moved = project.base.push_renamed(&caches.registry, "moved", "latest");
+    project.write("Dockerfile", &format!("FROM {moved}\nRUN echo a > /a\nCOPY f /f\n"));
+    let args = ["--cache-from", import.as_str()];
+    let (planned, _) = project.planned(&args);
+    let served = planned.values().filter(|state| *state == "served").count();
+    let score = compare(&planned, &project.fates(&fresh_engine(), &args));
+    assert_eq!((served, score.wrong), (1, Vec::new()), "{planned:#?}");
+}
+
+#[test]
+fn odd_files_have_the_engines_digests() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(project) = Project::new(
+        "FROM scratch AS all\nCOPY . /\n\
+         FROM scratch AS some\nCOPY d/s*/x-* e/ /some/\nCOPY --exclude=**/skip* tree /tree/\nCOPY link /linked\n\
+         COPY link/deep /deep\nCOPY --chmod=600 --chown=3:4 d/twin /twin\nADD tree/ /added/\n\
+         FROM scratch\nCOPY --from=all / /\nCOPY --from=some / /\n",
+    ) else {
+        return;
+    };
+    let Some(registry) = registry::start() else { return };
+    for name in [
+        "d/s1/x-1",
+        "d/s1/y-1",
+        "d/s2/x-2",
+        "d/s2/x-dir/in",
+        "d/one",
+        "e/f",
+        "e/g h/i",
+        "a-b",
+        "a/b",
+        "a.b",
+        "tree/skipped",
+        "tree/k/skip",
+        "tree/k/kept",
+        "tree/\u{e4}/\u{fffd}",
+        "tree/deep/link-here",
+    ] {
+        project.write(name, name);
+    }
+    project.write("tree/empty", "");
+    std::fs::create_dir(project.path("tree/hollow")).expect("a folder");
+    std::fs::hard_link(project.path("d/one"), project.path("d/twin")).expect("a hard link");
+    std::os::unix::fs::symlink("tree", project.path("link")).expect("a link");
+    std::os::unix::fs::symlink("../a/b", project.path("tree/up")).expect("a link");
+    std::os::unix::fs::symlink("nowhere", project.path("tree/dangling")).expect("a link");
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(project.path("d/s1/x-1"), mode(0o6755)).expect("a mode");
+    std::fs::set_permissions(project.path("tree/k"), mode(0o1777)).expect("a mode");
+    project.write(".dockerignore", ".home\n.state\nout\n");
+    let caches = Caches { registry };
+    let import = caches.flag("odd");
+    let export = format!("{import},mode=max");
+    let none: &dyn Fn(&Project) = &|_| {};
     let total = check(
         &project,
         &["--cache-to", &export],
         &import,
         &[
-            ("unchanged", &none, &[]),
-            ("unused file", &|p| p.write("unused", "changed"), &[]),
-            ("argument", &none, &["--build-arg", "TOOL=2"]),
-            ("excluded file", &|p| p.write("docs/two.md", "changed"), &[]),
-            ("last mount", &|p| p.write("stages/versions", "echo changed"), &[]),
-            ("wildcard", &|p| p.write("x.conf", "changed"), &[]),
-            ("stage", &|p| p.write("stages/node/list", "changed"), &[]),
-            ("early copy", &|p| p.write("files/deep/b", "changed"), &[]),
-            ("no cache for a stage", &none, &["--no-cache-filter", "go"]),
+            ("unchanged", none, &[]),
+            ("skipped file", &|p| p.write("tree/k/skip", "changed"), &["--target=some"]),
+            ("link's target", &|p| p.write("tree/deep/link-here", "changed"), &["--target=some"]),
+            ("new name", &|p| p.write("d/s3/x-3", "new"), &["--target=some"]),
+            (
+                "mode",
+                &|p| std::fs::set_permissions(p.path("e/f"), mode(0o600)).expect("a mode"),
+                &[],
+            ),
         ],
     );
-    eprintln!("max: {} right, {} open", total.right, total.open);
+    assert!(total.right > 30, "{total:?}");
 }

@@ -37,11 +37,23 @@ pub fn busybox() -> Option<&'static Base> {
 impl Base {
     /// Pushes the image and returns its reference, for example `127.0.0.1:PORT/busybox:latest`.
     pub fn push(&self, registry: &Registry, repository: &str, tag: &str) -> String {
+        self.put(registry, repository, tag, &self.manifest)
+    }
+
+    /// Pushes the same image behind a manifest with another digest.
+    pub fn push_renamed(&self, registry: &Registry, repository: &str, tag: &str) -> String {
+        let mut manifest: serde_json::Value =
+            serde_json::from_slice(&self.manifest).expect("a manifest");
+        manifest["annotations"] = json!({ "renamed": "yes" });
+        self.put(registry, repository, tag, manifest.to_string().as_bytes())
+    }
+
+    fn put(&self, registry: &Registry, repository: &str, tag: &str, manifest: &[u8]) -> String {
         for blob in [&self.layer, &self.config] {
             push_blob(registry, repository, blob);
         }
         let path = format!("/v2/{repository}/manifests/{tag}");
-        let answer = registry.request("PUT", &path, &[("Content-Type", MANIFEST)], &self.manifest);
+        let answer = registry.request("PUT", &path, &[("Content-Type", MANIFEST)], manifest);
         assert_eq!(answer.status, 201, "PUT {path}: {}", String::from_utf8_lossy(&answer.body));
         format!("{}/{repository}:{tag}", registry.host)
     }
