@@ -111,8 +111,7 @@ pub enum Outcome {
 pub fn predict(keys: &[StepKey], refs: &[CacheRef<'_>], contents: &dyn Contents) -> Prediction {
     let contents = known_contents(keys, contents);
     let readable = refs.iter().enumerate().filter_map(|(at, r)| Some((at, r.config?)));
-    let lookups: Vec<(usize, Lookup<'_>)> =
-        readable.map(|(at, config)| (at, Lookup::new(config, keys, &contents))).collect();
+    let lookups = Lookup::all(readable, keys, &contents);
     let rivals = Rivals::find(keys, &lookups);
     let mut steps: Vec<Step> = keys
         .iter()

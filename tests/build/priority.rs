@@ -55,3 +55,77 @@ fn the_earlier_of_two_poisoned_caches_wins_in_both_orders() {
         assert_eq!(read(&project, &registry, &tags, &both), *expected, "round {round}: {tags:?}");
     }
 }
+
+/// The caches that `kitwright plan` would have the engine ask, solve by solve.
+fn imports(project: &Project, registry: &Registry, tags: &[&str], args: &[&str]) -> String {
+    let caches: Vec<String> = tags.iter().map(|tag| cache(registry, tag)).collect();
+    let mut all = Vec::new();
+    caches.iter().for_each(|cache| all.extend(["--cache-from", cache]));
+    all.extend(args);
+    let (_, plan) = project.planned(&all);
+    let names = plan["platforms"][0]["imports"].to_string();
+    names.replace(&format!("{}/cache:", registry.host), "").replace('"', "")
+}
+
+#[test]
+fn a_cache_is_asked_only_for_what_the_earlier_ones_lack() {
+    let Some(project) = Project::new(
+        "FROM busybox AS one\nARG A\nRUN echo $A > /a\nFROM busybox AS two\nARG B\nRUN echo $B > /b\n\
+         FROM scratch\nCOPY --link --from=one /a /a\nCOPY --link --from=two /b /b\n",
+    ) else {
+        return;
+    };
+    let Some(registry) = registry::start() else { return };
+    let (a, b) = (["--build-arg=A=1", "--build-arg=B=0"], ["--build-arg=A=0", "--build-arg=B=1"]);
+    write(&project, &registry, "a", &a);
+    write(&project, &registry, "b", &b);
+    let both = ["--build-arg=A=1", "--build-arg=B=1"];
+    assert_eq!(imports(&project, &registry, &["a", "b"], &a), "[[a]]");
+    assert_eq!(imports(&project, &registry, &["b", "a"], &a), "[[a]]");
+    assert_eq!(imports(&project, &registry, &["a", "b"], &both), "[[a],[b]]");
+    // What is copied could still turn out to be what it was: one cache is enough to find that.
+    let neither = ["--build-arg=A=2", "--build-arg=B=2"];
+    assert_eq!(imports(&project, &registry, &["a", "b"], &neither), "[[a]]");
+    let ignored = ["--no-cache"];
+    assert_eq!(imports(&project, &registry, &["a", "b"], &ignored), "[[]]");
+
+    // Each step from the cache that has it, on one engine that has nothing.
+    let caches = [cache(&registry, "a"), cache(&registry, "b")];
+    let args = ["--cache-from", &caches[0], "--cache-from", &caches[1], both[0], both[1]];
+    let fates = project.fates(&fresh_engine(), &args);
+    let ran: Vec<_> =
+        fates.iter().filter(|(name, fate)| **fate == Fate::Ran && name.contains("RUN")).collect();
+    assert!(ran.is_empty(), "{fates:#?}");
+}
+
+#[test]
+fn what_a_later_cache_built_on_a_loser_is_built_anew() {
+    let Some(project) = Project::new(
+        "FROM busybox\nRUN date +%s; date > /f; head -c 9 /dev/urandom | md5sum >> /f\n",
+    ) else {
+        return;
+    };
+    let Some(registry) = registry::start() else { return };
+    write(&project, &registry, "short", &[]);
+    let short = read_file(&project, &registry, &["short"]);
+    let longer = "FROM busybox\n\
+         RUN date +%s; date > /f; head -c 9 /dev/urandom | md5sum >> /f\nRUN echo more > /more\n";
+    project.write("Dockerfile", longer);
+    write(&project, &registry, "long", &[]);
+    let long = read_file(&project, &registry, &["long"]);
+    assert_ne!(short, long);
+    for _ in 0..3 {
+        assert_eq!(read_file(&project, &registry, &["short", "long"]), short);
+        assert_eq!(read_file(&project, &registry, &["long", "short"]), long);
+    }
+    assert_eq!(imports(&project, &registry, &["short", "long"], &[]), "[[short],[]]");
+    assert_eq!(imports(&project, &registry, &["long", "short"], &[]), "[[long]]");
+}
+
+fn read_file(project: &Project, registry: &Registry, tags: &[&str]) -> String {
+    let caches: Vec<String> = tags.iter().map(|tag| cache(registry, tag)).collect();
+    let mut all = vec!["-o", "out"];
+    caches.iter().for_each(|cache| all.extend(["--cache-from", cache]));
+    project.fates(&fresh_engine(), &all);
+    project.read("out/f")
+}

@@ -54,8 +54,36 @@ pub(super) struct Lookup<'a> {
 }
 
 impl<'a> Lookup<'a> {
-    /// Asks `config` for the steps.
-    pub(super) fn new(config: &'a CacheConfig, steps: &[StepKey], contents: &Contained) -> Self {
+    /// Asks all `configs` for the steps.
+    ///
+    /// A step that one of them serves is not looked into any further, so nothing about it is open in
+    /// the others either.
+    pub(super) fn all(
+        configs: impl Iterator<Item = (usize, &'a CacheConfig)>,
+        steps: &[StepKey],
+        contents: &Contained,
+    ) -> Vec<(usize, Self)> {
+        let mut lookups: Vec<(usize, Self)> =
+            configs.map(|(by, config)| (by, Self::new(config))).collect();
+        let mut outputs: BTreeSet<(usize, i64)> = (0..steps.len()).map(|at| (at, 0)).collect();
+        let used = steps.iter().flat_map(|step| super::inputs(&step.key));
+        outputs.extend(used.map(|input| (input.step, input.output)));
+        for (at, output) in outputs {
+            for (_, lookup) in &mut lookups {
+                let found = lookup.ask(at, output, &steps[at], contents);
+                lookup.found.insert((at, output), found);
+            }
+            if lookups.iter().any(|(_, lookup)| lookup.holds(at, output)) {
+                for found in lookups.iter_mut().filter_map(|(_, l)| l.found.get_mut(&(at, output)))
+                {
+                    found.perhaps = found.sure.clone();
+                }
+            }
+        }
+        lookups
+    }
+
+    fn new(config: &'a CacheConfig) -> Self {
         let mut by_digest: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
         let mut users: BTreeMap<(usize, usize, &str), Vec<usize>> = BTreeMap::new();
         for (at, record) in config.records.iter().enumerate() {
@@ -67,15 +95,13 @@ impl<'a> Lookup<'a> {
                 }
             }
         }
-        let mut lookup = Self { config, by_digest, users, found: BTreeMap::new() };
-        let mut outputs: BTreeSet<(usize, i64)> = (0..steps.len()).map(|at| (at, 0)).collect();
-        let used = steps.iter().flat_map(|step| super::inputs(&step.key));
-        outputs.extend(used.map(|input| (input.step, input.output)));
-        for (at, output) in outputs {
-            let found = lookup.ask(at, output, &steps[at], contents);
-            lookup.found.insert((at, output), found);
-        }
-        lookup
+        Self { config, by_digest, users, found: BTreeMap::new() }
+    }
+
+    /// Whether the cache has a result for an output of a step, for sure.
+    fn holds(&self, at: usize, output: i64) -> bool {
+        let found = self.found.get(&(at, output));
+        found.is_some_and(|f| f.sure.iter().any(|at| !self.record(*at).results.is_empty()))
     }
 
     fn record(&self, at: usize) -> &'a Record {
