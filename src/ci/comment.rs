@@ -294,6 +294,18 @@ mod tests {
     }
 
     #[test]
+    fn a_step_says_why_it_ran_again() {
+        let timeline = r#"{"version": 1, "steps": [{"digest": "sha256:a", "name": "[go 1/2] RUN a",
+            "inputs": [], "started": "2026-01-01T00:00:00Z",
+            "completed": "2026-01-01T00:00:07Z", "cached": false,
+            "cause": "`go.mod` changed | @all"}]}"#;
+        let record = Record::parse(timeline).unwrap();
+        let body = render(&Content { record, ..content() }, None);
+        let row = "| `[go 1/2] RUN a` | 7.0 s | – | `` `go.mod` changed \\| @all `` |";
+        assert!(body.contains(row), "{body}");
+    }
+
+    #[test]
     fn a_step_name_cannot_break_out() {
         let mut hostile = content();
         hostile.record.steps[1].name = "[a] RUN `x` | --> <!-- @all\n".to_owned();

@@ -5,6 +5,8 @@ use super::markdown::{code, one_line, seconds};
 use super::publish::Annotation;
 use super::record::{Metadata, Record, Step};
 
+/// How many causes the page names.
+const CAUSES_MAX: usize = 20;
 /// How many steps the chart shows: more would be too small to read.
 const CHART_MAX: usize = 40;
 
@@ -34,7 +36,21 @@ pub fn render(record: &Record, metadata: Option<&Metadata>) -> String {
         let _ = writeln!(text, "| Failed | {} |", code(&step.name));
     }
     chart(&mut text, record, &steps);
+    causes(&mut text, &steps);
     text
+}
+
+/// Why steps ran again, where the build could tell.
+fn causes(text: &mut String, steps: &[&Step]) {
+    let known = steps.iter().filter_map(|step| Some((step.name.as_str(), step.cause.as_deref()?)));
+    let known: Vec<_> = known.take(CAUSES_MAX).collect();
+    if known.is_empty() {
+        return;
+    }
+    text.push_str("\n| Step that ran again | Why |\n|---|---|\n");
+    for (name, cause) in known {
+        let _ = writeln!(text, "| {} | {} |", code(name), code(cause));
+    }
 }
 
 /// A chart of when each step ran: the longest ones, in the order of starting.
@@ -161,7 +177,7 @@ mod tests {
             completed: Some(start + jiff::SignedDuration::from_millis(1500)),
             cached: false,
             error: None,
-            cause: None,
+            cause: Some("`x` changed".into()),
         };
         let record = Record { steps: vec![step], warnings: Vec::new() };
         let metadata =
@@ -169,6 +185,7 @@ mod tests {
         let text = render(&record, Some(&metadata));
         assert!(text.contains("| Image | `r/a:1` |\n| Image | `r/a:2` |"), "{text}");
         assert!(text.contains("  [go 1/2] RUN a b :0, 1500\n"), "{text}");
+        assert!(text.contains("| `[go 1/2] RUN a: b` | `` `x` changed `` |"), "{text}");
         let found = render(&Record::default(), Some(&metadata));
         assert!(found.ends_with("| Build | found by its content key, not built |\n"), "{found}");
     }

@@ -1,0 +1,85 @@
+use super::*;
+
+fn file() -> Listed {
+    Listed {
+        path: b"a".to_vec(),
+        kind: Kind::Regular,
+        mode: 0o644,
+        size: 3,
+        modified: -5,
+        changed: 7,
+        inode: u64::MAX,
+    }
+}
+
+#[test]
+fn what_is_saved_is_recalled_and_rubbish_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("memory");
+    let (file, root) = (file(), Path::new("/r"));
+    let stats = Stats::of(&[&file], nanoseconds());
+    let (question, answer) = (Digest::of(b"?"), Digest::of(b"!"));
+    let mut memory = Memory::open(place.clone());
+    memory.note(root, &file, Digest::of(b"x"));
+    memory.note_all(question, stats, answer);
+    memory.save().unwrap();
+    let open = || {
+        let mut memory = Memory::open(place.clone());
+        memory.load();
+        memory
+    };
+    let again = open();
+    assert_eq!(again.recall(root, &file), Some(Digest::of(b"x")));
+    assert_eq!(again.recall(Path::new("/other"), &file), None);
+    assert_eq!(again.recall_all(question, &stats), Some(answer));
+    assert_eq!(again.recall_all(answer, &stats), None);
+    for name in ["files", "answers"] {
+        let bytes = fs_err::read(place.join(name)).unwrap();
+        for broken in [&bytes[..bytes.len() - 1], b"kwfiles0", b""] {
+            fs_err::write(place.join(name), broken).unwrap();
+            let (memory, is_files) = (open(), name == "files");
+            assert_eq!(memory.recall(root, &file).is_none(), is_files);
+            assert_eq!(memory.recall_all(question, &stats).is_none(), !is_files);
+        }
+        fs_err::write(place.join(name), bytes).unwrap();
+    }
+}
+
+#[test]
+fn files_that_nobody_asked_for_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("memory");
+    let (file, root) = (file(), Path::new("/r"));
+    let mut memory = Memory::open(place.clone());
+    memory.note(root, &file, Digest::of(b"x"));
+    memory.save().unwrap();
+    let mut memory = Memory::open(place.clone());
+    memory.note_all(Digest::of(b"?"), Stats::of(&[], 0), Digest::of(b"!"));
+    memory.save().unwrap();
+    let mut memory = Memory::open(place);
+    memory.load();
+    assert_eq!(memory.recall(root, &file), Some(Digest::of(b"x")));
+}
+
+#[test]
+fn everything_that_the_system_says_counts() {
+    let first = file();
+    let mut others = vec![first.clone(); 8];
+    others[1].path = b"b".to_vec();
+    others[2].kind = Kind::Directory;
+    others[3].mode = 0o600;
+    others[4].size = 4;
+    others[5].modified = 1;
+    others[6].changed = 1;
+    others[7].inode = 1;
+    let question = Digest::of(b"?");
+    let mut memory = Memory::empty();
+    memory.note_all(question, Stats::of(&[&first], nanoseconds()), question);
+    for (number, other) in others.iter().enumerate() {
+        let found = memory.recall_all(question, &Stats::of(&[other], 0));
+        assert_eq!(found.is_some(), number == 0, "{number}");
+    }
+    // Changed while it was looked at: the next change may bear the same time.
+    memory.note_all(question, Stats::of(&[&first], first.changed + GRACE), question);
+    assert_eq!(memory.recall_all(question, &Stats::of(&[&first], 0)), None);
+}
