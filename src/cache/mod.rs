@@ -1,5 +1,6 @@
 //! Import planning, cache exports, and cache mounts that outlive their engine.
 pub mod config;
+pub mod explain;
 pub mod hierarchy;
 pub mod keys;
 pub mod mounts;

@@ -6,6 +6,7 @@ mod load;
 mod mounts;
 mod native;
 mod outputs;
+mod ran;
 mod request;
 mod result;
 mod reuse;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{EngineArgs, OutputArgs, ProgressArgs, SecretArgs, SourceArgs};
@@ -24,6 +26,7 @@ use super::builder::{self, Builder, Starting};
 use super::caching::{CacheArgs, Caches, Probing};
 use super::compilation::{self, ENGINE_FRONTEND, Frontend};
 use super::display::Display;
+use super::explaining::{Explaining, Subject};
 use super::locking;
 use super::report::{Failure, StdoutError};
 use super::runtime;
@@ -32,6 +35,7 @@ use crate::cache::probe::Answer;
 use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{SolveRequest, SolveResult, solve};
+use crate::engine::status::StatusEvent;
 use crate::oci::digest::Digest;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
 use actions::Actions;
@@ -70,6 +74,9 @@ pub(super) struct Build {
     /// Build anew what is older than this and could have changed on the network, e.g. `12h`, `7d`
     #[arg(long, value_name = "AGE", default_value = "7d", value_parser = reuse::parse_duration)]
     reuse_max_age: Duration,
+    /// Say why steps ran again, also from what is kept beside the image, and keep that there
+    #[arg(long, env = "KITWRIGHT_EXPLAIN")]
+    explain: bool,
     /// Check the Dockerfile and build nothing
     #[arg(long)]
     check: bool,
@@ -220,10 +227,21 @@ impl Job<'_> {
         let imports = self.imports(probing).await;
         let staging = self.staging(&plan, &imports);
         let mut mounts = self.mounts(&plan, staging.expected().as_ref()).await?;
+        let explaining = self.explaining(&plan)?;
+        let (events, ran) = ran::watch(self.display.events());
         let mut builder = self.interruptible(starting.ready()).await?;
-        let built = self.solve(plan, session, &staging, &mut builder, mounts.as_mut()).await;
-        if let (Ok(_), Some(mounts)) = (&built, mounts) {
-            mounts.save(&builder.client, &self.cancel, self.display).await;
+        let built =
+            self.solve(plan, session, &staging, &mut builder, mounts.as_mut(), events).await;
+        if let Ok(built) = &built {
+            let ran = ran.await.unwrap_or_default();
+            if let Some(mounts) = mounts {
+                mounts.save(&ran, &builder.client, &self.cancel, self.display).await;
+            }
+            if let Some(explaining) = explaining {
+                let pushed = self.request.pushed_name().and(built.result.image_digest());
+                let pushed = pushed.and_then(|digest| digest.parse().ok());
+                explaining.finish(&ran, pushed, self.display).await;
+            }
         }
         builder.release().await;
         if let (Ok(built), Some(reuse)) = (&built, &reuse) {
@@ -381,6 +399,15 @@ impl Job<'_> {
         self.args.mounts.plan(compiled, expected, registry, self.display).await
     }
 
+    /// What will tell why steps ran again.
+    fn explaining(&self, plan: &Plan) -> Result<Option<Explaining>, Failure> {
+        let Plan::Native(compiled, options) = plan else { return Ok(None) };
+        let Some(subject) = Subject::new(&self.source, compiled, options) else { return Ok(None) };
+        let client = compilation::registry(&self.args.source.registry_mirror)?;
+        let image = self.request.pushed_name();
+        Ok(Some(Explaining::begin(subject, self.args.explain, client, image)))
+    }
+
     async fn solve(
         &self,
         plan: Plan,
@@ -388,6 +415,7 @@ impl Job<'_> {
         staging: &Staging,
         builder: &mut Builder,
         mut mounts: Option<&mut Mounts>,
+        events: mpsc::Sender<StatusEvent>,
     ) -> Result<Built, Failure> {
         let mut session = self.session(session)?;
         // Kept until the build has ended.
@@ -412,10 +440,8 @@ impl Job<'_> {
         request.entitlements.clone_from(&self.request.entitlements);
         let solve_ref = request.solve_ref.clone();
         let client = builder.client.clone();
-        let mut events = self.display.events();
         let mut filling = None;
         if let Some(mounts) = &mut mounts {
-            events = mounts.watch(events);
             let certain = staging.is_certain();
             filling = mounts.fill(&client, certain, &self.cancel, self.display).await;
         }

@@ -53,6 +53,18 @@ pub(super) fn compute(
     shaping: &BTreeMap<String, String>,
     memory: &mut Memory,
 ) -> Result<Result<ContentKey, GraphError>, Failure> {
+    match ContentKey::compute(compiled, &directories(source, options), shaping, memory) {
+        Ok(key) => Ok(Ok(key)),
+        Err(KeyError::Graph(unfixed)) => Ok(Err(unfixed)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The directories of a build with what they leave out.
+pub(super) fn directories(
+    source: &Source,
+    options: &CompileOptions,
+) -> BTreeMap<String, Directory> {
     let mut directories = BTreeMap::new();
     for (name, root) in &source.directories {
         let exclude = match &options.context {
@@ -65,11 +77,7 @@ pub(super) fn compute(
         let root = std::path::absolute(root).unwrap_or_else(|_| root.clone());
         directories.insert(name.clone(), Directory { root, exclude });
     }
-    match ContentKey::compute(compiled, &directories, shaping, memory) {
-        Ok(key) => Ok(Ok(key)),
-        Err(KeyError::Graph(unfixed)) => Ok(Err(unfixed)),
-        Err(error) => Err(error.into()),
-    }
+    directories
 }
 
 fn keep(state: &StateDir, key: &ContentKey) -> std::io::Result<()> {

@@ -19,6 +19,7 @@ mod completions;
 mod display;
 mod doctor;
 mod engine;
+mod explaining;
 mod image;
 mod images;
 mod keys;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::SourceArgs;
 use super::caching::{CacheArgs, Caches};
+use super::explaining::{Subject, Told};
 use super::report::{Failure, StdoutError};
 use super::source::Source;
 use super::{compilation, locking, prediction, runtime};
@@ -79,15 +80,18 @@ impl Plan {
             };
             Ok::<_, Failure>((compiled, predictions))
         })?;
+        let moved = Subject::new(&source, &compiled, &options).and_then(|made| made.moved());
+        let moved = moved.unwrap_or_default();
         let shaping = keys::build_arguments(&options);
         let key = keys::content_key(&source, &compiled, &options, &shaping)?;
         let text = match (self.format, &self.diff) {
             (_, Some(other)) => {
                 difference(&key?.description, &keys::description(other, &self.source)?)
             }
-            (Format::Json, None) => json_text(&compiled, &predictions, key.as_ref().ok()),
+            (Format::Json, None) => json_text(&compiled, &predictions, &moved, key.as_ref().ok()),
             (Format::Text, None) => {
                 let mut text = steps(&compiled, &predictions);
+                text += &since_last_build(&moved);
                 match &key {
                     Ok(key) => text += &format!("\ncontent key {}\n{}", key.tag(), key.description),
                     Err(unfixed) => text += &format!("\nno content key: {unfixed}\n"),
@@ -121,6 +125,15 @@ fn steps(compiled: &Compiled, predictions: &[Prediction]) -> String {
     text
 }
 
+/// One line for each step that is not as it was when it was last built here.
+fn since_last_build(moved: &[Told]) -> String {
+    if moved.is_empty() {
+        return String::new();
+    }
+    let lines = moved.iter().map(|told| format!("  {}\n", told.line));
+    format!("\nchanged since the last build\n{}", lines.collect::<String>())
+}
+
 /// What the table comes to.
 fn summary(prediction: &Prediction) -> String {
     let runs = prediction.expected_to_run().len();
@@ -136,8 +149,15 @@ fn name(vertex: &Vertex) -> Option<&String> {
 }
 
 /// A step's part of the JSON document.
-fn step_json(vertex: &Vertex, prediction: Option<(&Prediction, &Step)>) -> Option<Value> {
+fn step_json(
+    vertex: &Vertex,
+    prediction: Option<(&Prediction, &Step)>,
+    moved: &[Told],
+) -> Option<Value> {
     let mut json = json!({ "digest": vertex.digest, "name": name(vertex)? });
+    if let Some(told) = moved.iter().find(|told| told.vertex == vertex.digest) {
+        json["cause"] = told.cause.as_str().into();
+    }
     if let Some((prediction, step)) = prediction {
         json["cache"] = json!({ "state": state(step), "text": prediction.tell(step) });
         if step.needed != Needed::No
@@ -160,7 +180,12 @@ const fn state(step: &Step) -> &'static str {
     }
 }
 
-fn json_text(compiled: &Compiled, predictions: &[Prediction], key: Option<&ContentKey>) -> String {
+fn json_text(
+    compiled: &Compiled,
+    predictions: &[Prediction],
+    moved: &[Told],
+    key: Option<&ContentKey>,
+) -> String {
     let platform_json = |(at, platform): (usize, &CompiledPlatform)| {
         let prediction: Option<&Prediction> = predictions.get(at);
         let steps: Vec<_> = platform
@@ -168,7 +193,9 @@ fn json_text(compiled: &Compiled, predictions: &[Prediction], key: Option<&Conte
             .vertices
             .iter()
             .enumerate()
-            .filter_map(|(step, vertex)| step_json(vertex, prediction.map(|p| (p, &p.steps[step]))))
+            .filter_map(|(step, vertex)| {
+                step_json(vertex, prediction.map(|p| (p, &p.steps[step])), moved)
+            })
             .collect();
         let images: Vec<_> = platform
             .images

@@ -97,6 +97,34 @@ pub fn digest(
     Ok(digest)
 }
 
+/// Digests every file that `read` selects of `directory` apart, by its path.
+///
+/// # Errors
+///
+/// [`FilesError`] when something cannot be read.
+pub fn digest_each(
+    directory: &Directory,
+    read: &Read,
+    memory: &mut Memory,
+) -> Result<BTreeMap<String, Digest>, FilesError> {
+    let path = read.path.trim_matches('/');
+    let follow = if path.is_empty() { Vec::new() } else { vec![path.to_owned()] };
+    let listed = list(&directory.root, follow, directory.exclude.clone())?;
+    let scope = Scope::of(read)?;
+    // A folder counts through what is in it.
+    let is_file = |file: &&Listed| file.kind != Kind::Directory;
+    let chosen: Vec<&Listed> =
+        listed.iter().filter(is_file).filter(|file| scope.covers(file)).collect();
+    let facts = facts(directory, &chosen, memory)?;
+    let digests = chosen.iter().zip(&facts).map(|(file, fact)| {
+        let mut hash = Sha256::new();
+        line(&mut hash, file, fact);
+        let path = String::from_utf8_lossy(&file.path).into_owned();
+        (path, Digest::from_bytes(hash.finalize().into()))
+    });
+    Ok(digests.collect())
+}
+
 /// What is asked: the same question about the same files has the same answer.
 fn question(directory: &Directory, read: &Read) -> Digest {
     let mut hash = Sha256::new();

@@ -149,8 +149,9 @@ fn is_commit(rest: &str) -> bool {
     matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What `op` reads from the local sources among its inputs.
-fn reads(op: &pb::Op, locals: &BTreeMap<String, String>) -> Vec<Read> {
+/// What `op` reads from the local sources among its inputs; `locals` are their names by digest.
+#[must_use]
+pub fn reads(op: &pb::Op, locals: &BTreeMap<String, String>) -> Vec<Read> {
     let source = |index: i64| {
         let input = op.inputs.get(usize::try_from(index).ok()?)?;
         locals.get(&input.digest).map(String::as_str)

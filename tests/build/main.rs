@@ -4,6 +4,7 @@ mod support;
 
 mod actions;
 mod bench;
+mod explain;
 mod fate;
 mod interop;
 mod kit;

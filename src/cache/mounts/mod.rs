@@ -152,14 +152,19 @@ impl CacheMount {
     }
 
     /// The mount as an op has it, at `dest` with the base as its input number `base_input`.
-    pub(crate) fn mount(&self, dest: &str, base_input: i64) -> pb::Mount {
+    pub(crate) fn mount(
+        &self,
+        dest: &str,
+        base_input: i64,
+        sharing: pb::CacheSharingOpt,
+    ) -> pb::Mount {
         pb::Mount {
             input: if self.base.is_some() { base_input } else { -1 },
             selector: self.base.as_ref().map_or_else(String::new, |base| base.selector.clone()),
             dest: dest.to_owned(),
             output: -1,
             mount_type: pb::MountType::Cache.into(),
-            cache_opt: Some(pb::CacheOpt { id: self.id.clone(), sharing: self.sharing.into() }),
+            cache_opt: Some(pb::CacheOpt { id: self.id.clone(), sharing: sharing.into() }),
             ..pb::Mount::default()
         }
     }

@@ -65,7 +65,7 @@ pub fn seed(mount: &CacheMount, saved: &str, date: i64) -> pb::Definition {
     };
     let args = ["seed", SAVED, MOUNT, &date.to_string()].map(str::to_owned);
     let name = format!("[internal] fill cache mount {}", mount.target);
-    let command = graph.command(mount, &args, vec![saved], &name);
+    let command = graph.command(mount, &args, vec![saved], mount.sharing, &name);
     graph.finish(command, 0)
 }
 
@@ -75,7 +75,7 @@ pub fn survey(mount: &CacheMount, ledger: &str, now: i64, limits: Limits) -> pb:
     outgoing("survey", mount, ledger, now, limits)
 }
 
-/// The graph whose result has what of `mount` is worth keeping in the folder `mount`.
+/// The graph whose result has the same file, and what is worth keeping in the folder `mount`.
 #[must_use]
 pub fn collect(mount: &CacheMount, ledger: &str, now: i64, limits: Limits) -> pb::Definition {
     outgoing("collect", mount, ledger, now, limits)
@@ -107,7 +107,10 @@ fn outgoing(
     let known = format!("{LEDGER}/known");
     let args = [verb, MOUNT, OUT, &known, &now.to_string(), &age, &size].map(str::to_owned);
     let name = format!("[internal] {verb} cache mount {}", mount.target);
-    let command = graph.command(mount, &args, vec![ledger, out], &name);
+    // The engine's cleaning holds a mount for a moment after a build, and whoever does not wait for
+    // the lock is given an empty one in its place.
+    let sharing = pb::CacheSharingOpt::Locked;
+    let command = graph.command(mount, &args, vec![ledger, out], sharing, &name);
     graph.finish(command, 1)
 }
 
@@ -177,6 +180,7 @@ impl Ops {
         mount: &CacheMount,
         args: &[String],
         parts: Vec<Part>,
+        sharing: pb::CacheSharingOpt,
         name: &str,
     ) -> Digest {
         let program = self.file(PATH, 0o755, Bytes::from_static(PROGRAM));
@@ -190,7 +194,7 @@ impl Ops {
             }
             inputs.push(pb::Input { digest: base.digest.clone(), index: base.index });
         }
-        mounts.push(mount.mount(MOUNT, 1));
+        mounts.push(mount.mount(MOUNT, 1, sharing));
         for Part { input: shown, mut mount } in parts {
             if let Some((digest, index)) = shown {
                 mount.input = inputs.len() as i64;

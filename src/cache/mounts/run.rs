@@ -52,32 +52,33 @@ impl From<SolveError> for MountError {
 }
 
 impl Engine {
-    /// Solves `definition` and returns what it answers, and what its command wrote to stdout.
+    /// Solves `definition` and returns what its command wrote to stdout.
     pub(super) async fn solve(
         &self,
         definition: pb::Definition,
-        export: Option<Export>,
         limit: Duration,
-    ) -> Result<(SolveResult, String), MountError> {
+    ) -> Result<String, MountError> {
         let mut request = SolveRequest::definition(definition);
         request.internal = true;
-        request.exports.extend(export);
         let (events, output) = listen();
         let cancel = self.cancel.child_token();
         let solving = solve(&self.client, request, (self.session)(), events, &cancel);
-        let result = within(limit, &cancel, solving).await?;
-        Ok((result, output.await.unwrap_or_default()))
+        within(limit, &cancel, solving).await?;
+        Ok(output.await.unwrap_or_default())
     }
 
-    /// Solves `definition` and returns one file of the result.
+    /// Solves `definition`, exports the result if asked to, and returns one file of it.
     pub(super) async fn read(
         &self,
         definition: pb::Definition,
         path: &str,
+        export: Option<Export>,
         limit: Duration,
-    ) -> Result<Bytes, MountError> {
+    ) -> Result<(SolveResult, Bytes), MountError> {
         let mut request = SolveRequest::definition(pb::Definition::default());
         request.internal = true;
+        let exports = export.is_some();
+        request.exports.extend(export);
         let (events, _output) = listen();
         let cancel = self.cancel.child_token();
         let mut content = Bytes::new();
@@ -86,10 +87,10 @@ impl Engine {
             gateway::build(&self.client, request, session, events, &cancel, async |bridge| {
                 let solved = bridge.solve(definition, &[], false).await?;
                 content = bridge.read_file(&solved, path).await?;
-                Ok(ClientResult::default())
+                Ok(if exports { ClientResult::files(solved) } else { ClientResult::default() })
             });
-        within(limit, &cancel, solving).await?;
-        Ok(content)
+        let result = within(limit, &cancel, solving).await?;
+        Ok((result, content))
     }
 }
 

@@ -10,6 +10,8 @@ use super::{CacheMount, Engine, MountError};
 use crate::engine::solve::{Export, ExportTarget};
 use crate::oci::reference::ImageReference;
 
+/// The file of a result that tells what is in the mount.
+const REPORT: &str = "/report";
 /// How long looking through one mount may take.
 const SURVEY_LIMIT: Duration = Duration::from_secs(60);
 /// How long pushing one mount may take.
@@ -43,9 +45,8 @@ pub async fn save(
     let now = Timestamp::now().as_second();
     let ledger = known.map_or("", |known| &known.ledger);
     let survey = program::survey(mount, ledger, now, limits);
-    let report = engine.read(survey, "/report", SURVEY_LIMIT).await?;
-    let report = String::from_utf8_lossy(&report).into_owned();
-    let content = Content::parse(&report).ok_or(MountError::Report(report))?;
+    let (_, report) = engine.read(survey, REPORT, None, SURVEY_LIMIT).await?;
+    let content = parse(&report)?;
     if content.files == 0 {
         return Ok(Outcome::Empty);
     }
@@ -57,11 +58,21 @@ pub async fn save(
         return Ok(Outcome::Unchanged);
     }
     let collect = program::collect(mount, ledger, now, limits);
-    let (result, _) = engine.solve(collect, Some(export(root)), PUSH_LIMIT).await?;
+    let (result, report) = engine.read(collect, REPORT, Some(export(root)), PUSH_LIMIT).await?;
+    // Others may have worked with the mount since it was looked through.
+    let content = parse(&report)?;
     let pushed = result.image_digest().and_then(|digest| digest.parse().ok());
     let pushed = pushed.ok_or_else(|| MountError::Report("no image".to_owned()))?;
+    if content.files == 0 {
+        return Ok(Outcome::Empty);
+    }
     let size = artifact::publish(&engine.registry, &reference, pushed, mount, &content).await?;
     Ok(Outcome::Pushed(content, size))
+}
+
+fn parse(report: &[u8]) -> Result<Content, MountError> {
+    let report = String::from_utf8_lossy(report);
+    Content::parse(&report).ok_or_else(|| MountError::Report(report.into_owned()))
 }
 
 /// The engine pushes the layer itself. It gets its tag only when it is complete.

@@ -58,7 +58,7 @@ pub async fn seed(
 ) -> Result<Seeded, MountError> {
     let image = root.name_only().with_digest(saved.digest).to_string();
     let definition = program::seed(mount, &image, saved.created.as_second());
-    let (_, said) = engine.solve(definition, None, SEED_LIMIT).await?;
+    let said = engine.solve(definition, SEED_LIMIT).await?;
     parse(&said).ok_or(MountError::Report(said))
 }
 

@@ -54,7 +54,7 @@ fn the_mount_of_a_command_is_the_mount_of_the_step() {
         let Some(Op::Exec(exec)) = step.op().op else { panic!("a command") };
         let mut own = exec.mounts.into_iter().find(|mount| mount.cache_opt.is_some()).unwrap();
         own.input = if mount.base.is_some() { 1 } else { -1 };
-        assert_eq!(mount.mount("/c", 1), own, "{text}");
+        assert_eq!(mount.mount("/c", 1, mount.sharing), own, "{text}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -25,7 +25,6 @@ use crate::engine::gateway::Bridge;
 use crate::engine::session::SessionBuilder;
 use crate::engine::session::auth::RegistryAuth;
 use crate::engine::session::error::chain;
-use crate::engine::status::StatusEvent;
 use crate::oci::credentials::{CredentialSources, CredentialStore};
 use crate::oci::digest::Digest;
 use crate::oci::reference::ImageReference;
@@ -57,8 +56,6 @@ pub(super) struct Mounts {
     limits: Limits,
     readonly: bool,
     tracked: Vec<Tracked>,
-    /// The steps that ran, once the build has ended.
-    ran: Option<JoinHandle<BTreeSet<Digest>>>,
 }
 
 /// One mount, and what is known of it.
@@ -144,7 +141,7 @@ impl MountArgs {
         };
         let tracked = found.mounts.into_iter().map(track).collect();
         let readonly = self.cache_mounts_readonly;
-        Ok(Some(Mounts { registry: client, root, limits, readonly, tracked, ran: None }))
+        Ok(Some(Mounts { registry: client, root, limits, readonly, tracked }))
     }
 }
 
@@ -215,41 +212,18 @@ impl Mounts {
         }
     }
 
-    /// Passes events on and remembers which steps ran.
-    pub(super) fn watch(
-        &mut self,
-        onwards: mpsc::Sender<StatusEvent>,
-    ) -> mpsc::Sender<StatusEvent> {
-        let (sender, mut events) = mpsc::channel(64);
-        self.ran = Some(tokio::spawn(async move {
-            let mut ran = BTreeSet::new();
-            while let Some(event) = events.recv().await {
-                if let StatusEvent::Vertex(vertex) = &event
-                    && vertex.completed.is_some()
-                    && !vertex.cached
-                {
-                    ran.insert(vertex.digest);
-                }
-                // Also when nobody listens any more: what ran has to be known.
-                let _ = onwards.send(event).await;
-            }
-            ran
-        }));
-        sender
-    }
-
     /// Saves the mounts that steps of this build have worked with.
     pub(super) async fn save(
-        mut self,
+        self,
+        ran: &BTreeSet<Digest>,
         client: &engine::Client,
         cancel: &CancellationToken,
         display: &Display,
     ) {
+        if self.readonly {
+            return;
+        }
         let engine = self.engine(client, cancel);
-        let ran = match self.ran.take() {
-            Some(ran) if !self.readonly => ran.await.unwrap_or_default(),
-            _ => return,
-        };
         let mut work = JoinSet::new();
         for Tracked { mount, saved } in self.tracked {
             // What the registry has of the others is not known, and could be more than there is here.

@@ -20,6 +20,15 @@ pub(super) struct Request {
     pub entitlements: Vec<String>,
 }
 
+impl Request {
+    /// The first name that the image is pushed under.
+    pub(super) fn pushed_name(&self) -> Option<ImageReference> {
+        let pushed = self.outputs.iter().find(|output| output.pushes())?;
+        let name = pushed.attributes.get("name")?.split(',').next()?;
+        ImageReference::parse(name).ok()
+    }
+}
+
 /// A flag that cannot be understood.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub(super) enum RequestError {

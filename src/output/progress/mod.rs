@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
 use crate::engine::status::StatusEvent;
+use crate::oci::digest::Digest;
 use board::Board;
 use timeline::Timeline;
 
@@ -45,6 +46,8 @@ pub enum News {
     Status(StatusEvent),
     /// Kitwright has something to say, such as a cache ref that it leaves out.
     Note(String),
+    /// Why a step ran again.
+    Cause(Digest, String),
     /// The build ended.
     End {
         /// Whether it failed.
@@ -76,6 +79,7 @@ pub async fn show(mut view: Box<dyn View>, mut news: Receiver<News>) -> Shown {
                     board.record(&event);
                     view.event(&board, &event);
                 }
+                Some(News::Cause(step, cause)) => timeline.explain(step, cause),
                 Some(News::Note(line)) => view.note(&board, &line),
                 Some(News::End { failed: end }) => { failed = end; break; }
                 None => break,

@@ -35,6 +35,9 @@ pub struct Span {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Why it ran again, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 impl Span {
@@ -70,11 +73,19 @@ impl Timeline {
             completed: None,
             cached: false,
             error: None,
+            cause: None,
         });
         span.completed = vertex.completed.or(span.completed);
         span.cached |= vertex.cached;
         if vertex.error.is_some() {
             span.error.clone_from(&vertex.error);
+        }
+    }
+
+    /// Notes why a step ran again.
+    pub fn explain(&mut self, step: Digest, cause: String) {
+        if let Some(span) = self.spans.get_mut(&step) {
+            span.cause = Some(cause);
         }
     }
 
@@ -161,6 +172,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn span(byte: u8, name: &str, from: i64, to: i64) -> StatusEvent {
@@ -182,6 +195,7 @@ mod tests {
         let mut timeline = Timeline::new();
         timeline.record(&span(1, "second <&>", 500, 900));
         timeline.record(&span(2, "first", 0, 1000));
+        timeline.explain(Digest::from_bytes([1; 32]), "evicted".into());
         let names: Vec<_> = timeline.spans().iter().map(|span| span.name.clone()).collect();
         assert_eq!(names, ["first", "second <&>"]);
         let svg = timeline.render(Path::new("x.svg"));
@@ -190,5 +204,9 @@ mod tests {
         let json: serde_json::Value =
             serde_json::from_str(&timeline.render(Path::new("x"))).unwrap();
         assert_eq!(json["steps"][1]["name"], "second <&>");
+        assert_eq!(
+            (&json["steps"][0]["cause"], &json["steps"][1]["cause"]),
+            (&Value::Null, &"evicted".into())
+        );
     }
 }

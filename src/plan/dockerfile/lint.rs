@@ -26,7 +26,7 @@ mod file;
 mod finding;
 mod rule;
 
-pub use advice::check_advice;
+pub use advice::{check_advice, looks_secret};
 pub use checks::is_secret_name;
 pub use file::check_file;
 pub use finding::Finding;

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `seed FROM TO DATE` | copies `FROM` into the cache mount `TO` as far as that has nothing newer |
 //! | `survey FROM OUT LEDGER NOW AGE SIZE` | writes `OUT/report`: what of `FROM` is worth keeping |
-//! | `collect FROM OUT LEDGER NOW AGE SIZE` | the same, and copies that to `OUT/mount` |
+//! | `collect FROM OUT LEDGER NOW AGE SIZE` | the same, and copies all that to `OUT/mount` |
 //!
 //! It ends with 0, or with 1 and a line on stderr.
 #![no_std]
@@ -93,7 +93,6 @@ fn keep(args: &[&[u8]], collect: bool) -> Outcome<()> {
         }
         copy.root()?;
         copy.finish(&entries)?;
-        return Ok(());
     }
     let mut place = Vec::from(*out);
     place.extend_from_slice(b"/report");

@@ -11,6 +11,12 @@ mod images;
 mod mounts;
 mod secrets;
 
+/// Whether `value` has the form of a secret, such as a token or a URL with a password.
+#[must_use]
+pub fn looks_secret(value: &str) -> bool {
+    secrets::kind(value).is_some()
+}
+
 /// Checks `file` against our own rules.
 ///
 /// `is_context` tells which names are named contexts, and so neither images nor stages. All of a

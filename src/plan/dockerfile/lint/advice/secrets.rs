@@ -46,7 +46,7 @@ fn check(instruction: &'static str, key: &str, value: &str, origin: &Origin, lin
 }
 
 /// Says what kind of secret `value` seems to be.
-fn kind(value: &str) -> Option<&'static str> {
+pub(super) fn kind(value: &str) -> Option<&'static str> {
     let token = |value: &str| !value.contains([' ', '$', '/', '<']);
     for (start, length, kind) in MARKS {
         let found = value.starts_with(start) && value.len() >= length;
