@@ -25,7 +25,7 @@ GO ?= go
 rootless_needs := newuidmap=uidmap rootlesskit
 engine_needs := runc $(if $(filter 0,$(shell id -u)),,$(rootless_needs))
 test_needs := runc $(rootless_needs) docker-registry git skopeo dockerd=docker.io podman \
-	ssh-agent=openssh-client setpriv=util-linux \
+	ssh-agent=openssh-client sshd=openssh-server setpriv=util-linux \
 	useradd=passwd protoc=protobuf-compiler \
 	/usr/include/google/protobuf/any.proto=libprotobuf-dev /bin/busybox=busybox-static chromium
 

@@ -8,7 +8,7 @@ use super::report::Failure;
 use crate::engine::address::Address;
 use crate::engine::asks::{Asks, MirrorRule};
 use crate::engine::client::Client;
-use crate::engine::connect::connect;
+use crate::engine::connect::{connect, connect_private};
 use crate::engine::host_ca;
 use crate::engine::private::{self, Lease, PrivateError};
 use crate::engine::state::StateDir;
@@ -86,7 +86,7 @@ pub(super) fn start(args: &EngineArgs, mirrors: &[String]) -> Result<Starting, F
     Ok(Starting(tokio::spawn(async move {
         let lease = private::acquire(options).await?;
         let address: Address = lease.address().parse()?;
-        Ok(Builder { client: connect(&address).await?, lease: Some(lease) })
+        Ok(Builder { client: connect_private(&address).await?, lease: Some(lease) })
     })))
 }
 

@@ -2,12 +2,13 @@
 //!
 //! The connection is hyper's own, without name resolution, balancing or reconnection around it: a
 //! build lives on one connection, and when that is lost the build is lost. TLS is set up only for
-//! addresses that ask for it, and nothing is sent before the first call.
+//! addresses that ask for it. A first call tells a daemon from anything else that listens.
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
 use hyper::body::Incoming;
@@ -15,10 +16,11 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinHandle;
 use tonic::body::Body;
 
 use super::address::{Address, Route};
-use super::client::Client;
+use super::client::{Client, RpcError};
 use super::{dial, tls};
 use crate::fault::{Classified, Fault};
 
@@ -31,6 +33,9 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
 /// What one stream of ours may have buffered for sending.
 const SEND_BUFFER: usize = 256 << 10;
+
+/// How long a connection that carried no answer may take to end with a reason.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// A daemon that could not be reached.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -73,7 +78,8 @@ pub enum ConnectError {
     /// TLS could not be agreed on.
     #[error("cannot set up TLS with the builder at `{address}`")]
     #[diagnostic(help(
-        "the daemon's certificate must be signed by `ca` and name the host or `servername`"
+        "the daemon's certificate must be signed by `ca` and name the host or `servername`; a daemon \
+         that wants to know its clients needs `cert` and `key` too"
     ))]
     Tls {
         /// The address as the user wrote it.
@@ -104,46 +110,67 @@ impl Classified for ConnectError {
     }
 }
 
-/// Connects to the daemon at `address`.
+/// Connects to the daemon at `address`, and makes sure that one answers there.
 ///
 /// # Errors
 ///
 /// [`ConnectError`] naming the address and the next step.
 pub async fn connect(address: &Address) -> Result<Client, ConnectError> {
-    let channel = match &address.route {
-        Route::Unix(path) => {
-            let socket = UnixStream::connect(path).await;
-            let socket = socket.map_err(|source| unreachable_at(address, source))?;
-            handshake(address, socket, Scheme::HTTP, "localhost").await?
-        }
+    match &address.route {
+        Route::Unix(path) => open(address, path).await?.check(address).await,
         Route::Tcp { host, port, tls } => {
             let socket = TcpStream::connect((host.as_str(), *port)).await;
             let socket = socket.map_err(|source| unreachable_at(address, source))?;
             // A request must not wait for the acknowledgement of the one before it.
             let _ = socket.set_nodelay(true);
             let authority = authority(host, *port);
-            match tls {
-                None => handshake(address, socket, Scheme::HTTP, &authority).await?,
-                Some(tls) => {
-                    let socket = tls::connect(address, tls, host, socket).await?;
-                    let name = tls.server_name.as_deref().unwrap_or(&authority);
-                    handshake(address, socket, Scheme::HTTPS, name).await?
+            let Some(tls) = tls else {
+                let opened = handshake(address, socket, Scheme::HTTP, &authority).await?;
+                return opened.check(address).await;
+            };
+            let socket = tls::connect(address, tls, host, socket).await?;
+            let name = tls.server_name.as_deref().unwrap_or(&authority);
+            let opened = handshake(address, socket, Scheme::HTTPS, name).await?;
+            // A daemon refuses a client's certificate only after its own part of the handshake.
+            opened.check(address).await.map_err(|error| match error {
+                ConnectError::Handshake { address, source } => {
+                    ConnectError::Tls { address, source }
                 }
-            }
+                other => other,
+            })
         }
         Route::Command { program, arguments } => {
             let child = dial::spawn(address, program, arguments)?;
             let (stream, stderr) = child.split();
-            let channel = handshake(address, stream, Scheme::HTTP, "localhost").await?;
-            let client = Client::new(channel.clone(), address.clone());
+            let opened = handshake(address, stream, Scheme::HTTP, "localhost").await?;
+            let client = Client::new(opened.channel, address.clone());
             // A command that fails shows it only when it is used.
-            if let Err(error) = client.info().await {
-                return Err(stderr.explain(address, program, arguments, &error).await);
+            match client.info().await {
+                Err(error) if !is_old(&error) => {
+                    Err(stderr.explain(address, program, arguments, &error).await)
+                }
+                _ => Ok(client),
             }
-            channel
         }
-    };
-    Ok(Client::new(channel, address.clone()))
+    }
+}
+
+/// Connects to a daemon that is known to be there: the private one, at its socket.
+///
+/// # Errors
+///
+/// [`ConnectError`] naming the address and the next step.
+pub async fn connect_private(address: &Address) -> Result<Client, ConnectError> {
+    match &address.route {
+        Route::Unix(path) => Ok(Client::new(open(address, path).await?.channel, address.clone())),
+        _ => connect(address).await,
+    }
+}
+
+async fn open(address: &Address, path: &Path) -> Result<Opened, ConnectError> {
+    let socket = UnixStream::connect(path).await;
+    let socket = socket.map_err(|source| unreachable_at(address, source))?;
+    handshake(address, socket, Scheme::HTTP, "localhost").await
 }
 
 fn authority(host: &str, port: u16) -> String {
@@ -170,7 +197,7 @@ async fn handshake(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     scheme: Scheme,
     authority: &str,
-) -> Result<Channel, ConnectError> {
+) -> Result<Opened, ConnectError> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| ConnectError::Handshake {
         address: address.to_string(),
         source,
@@ -184,10 +211,36 @@ async fn handshake(
         .await
         .map_err(|error| failed(error.into()))?;
     // Ends by itself when the last sender is gone or the peer hangs up; every call then reports it.
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
-    Ok(Channel { sender, scheme, authority })
+    let connection = tokio::spawn(connection);
+    Ok(Opened { channel: Channel { sender, scheme, authority }, connection })
+}
+
+/// A connection over which nothing has been said yet.
+struct Opened {
+    channel: Channel,
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+impl Opened {
+    /// Makes a first call: it is the answer that tells a daemon from anything else that listens.
+    async fn check(self, address: &Address) -> Result<Client, ConnectError> {
+        let client = Client::new(self.channel, address.clone());
+        let error = match client.info().await {
+            Err(error) if !is_old(&error) => error,
+            _ => return Ok(client),
+        };
+        let ended = tokio::time::timeout(LAST_WORDS, self.connection).await;
+        let source = match ended {
+            Ok(Ok(Err(cause))) => cause.into(),
+            _ => error.into(),
+        };
+        Err(ConnectError::Handshake { address: address.to_string(), source })
+    }
+}
+
+/// Whether a daemon answers that it does not know the call, which is younger than some daemons.
+fn is_old(error: &RpcError) -> bool {
+    error.status.code() == tonic::Code::Unimplemented
 }
 
 /// An open connection on which gRPC calls are made; clones share it.

@@ -1,17 +1,16 @@
 //! `--load`: images in Docker's, Podman's and kitwright's own image store.
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
 use crate::kit::Project;
+use crate::support::docker::{self, text_of, unmount};
 use crate::support::tool;
-use crate::support::watched::{Event, Watched};
 
 const HELLO: &str = "FROM busybox\nRUN echo hello > /hello\nCMD [\"cat\", \"/hello\"]\n";
 
 #[test]
 fn docker_runs_what_was_loaded() {
-    let (Some(project), Some(docker)) = (Project::new(HELLO), Docker::start()) else { return };
+    let (Some(project), Some(docker)) = (Project::new(HELLO), docker::start()) else { return };
     let load = ["--load", "-t", "app:one", "--iidfile", "id"];
     let ended = project.build_with_env(&load, &[("DOCKER_HOST", &docker.host)]).ok();
     assert!(ended.stderr.contains("loaded into docker"), "{}", ended.stderr);
@@ -110,63 +109,4 @@ fn the_last_load_flag_counts() {
 
 fn blob(digest: &str) -> String {
     format!(".state/images/blobs/{}", digest.replace(':', "/"))
-}
-
-/// A real Docker daemon with its own state.
-struct Docker {
-    host: String,
-    client: std::path::PathBuf,
-    folder: std::path::PathBuf,
-    _process: Watched,
-}
-
-impl Docker {
-    fn start() -> Option<Self> {
-        let [dockerd, client] = tool::need(["dockerd", "docker"])?;
-        let folder = tempfile::Builder::new().prefix("kitwright-docker-").tempdir();
-        let folder = folder.expect("a folder").keep();
-        let host = format!("unix://{}", folder.join("docker.sock").display());
-        let place = |flag: &str, name: &str| {
-            OsString::from(format!("--{flag}={}", folder.join(name).display()))
-        };
-        let mut args = vec![
-            place("data-root", "data"),
-            place("exec-root", "exec"),
-            place("pidfile", "pid"),
-            place("config-file", "none.json"),
-            format!("--host={host}").into(),
-        ];
-        std::fs::write(folder.join("none.json"), "{}").expect("a written config");
-        args.extend(["--iptables=false", "--ip6tables=false", "--bridge=none"].map(Into::into));
-        let process = Watched::spawn(&dockerd, &args, &[], Some(&folder));
-        process.wait_for("Docker to be ready", |event| match event {
-            Event::Line(line) if line.contains("API listen on") => Some(()),
-            _ => None,
-        });
-        Some(Self { host, client, folder, _process: process })
-    }
-
-    fn run(&self, args: &[&str]) -> String {
-        text_of(Command::new(&self.client).args(["--host", &self.host]).args(args))
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        unmount(&self.folder.join("data"));
-    }
-}
-
-/// What `command` prints.
-#[track_caller]
-fn text_of(command: &mut Command) -> String {
-    let output = command.output().expect("it starts");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// Lets go of the overlay file systems that a store keeps mounted below itself.
-fn unmount(folder: &Path) {
-    let _ = Command::new("umount").arg(folder.join("overlay")).output();
 }

@@ -3,6 +3,7 @@
 mod support;
 
 mod actions;
+mod addresses;
 mod bench;
 mod explain;
 mod fate;

@@ -6,6 +6,7 @@
 //! | [`registry`] | real `docker-registry` instances on loopback, open or with a password |
 //! | [`proxy`] | a proxy to stand before a registry: delays, cuts, corrupts, counts |
 //! | [`base`] | a small busybox image, as an OCI layout and pushed where asked |
+//! | [`docker`] | a real Docker daemon, whose containers have no network |
 //! | [`http`] | requests to a registry, to look at what a build has pushed |
 //! | [`tool`] | where the programs are, and the rule for missing ones |
 //! | [`watched`] | processes that end with the test binary, however that ends |
@@ -15,6 +16,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 
 pub mod base;
+pub mod docker;
 pub mod engine;
 pub mod http;
 pub mod proxy;
