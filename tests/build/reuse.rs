@@ -53,6 +53,27 @@ fn unchanged_inputs_need_no_engine() {
     build(&project, &registry.reference("app:three"), false).ok();
 }
 
+/// What `--metadata-file` says, without what names one run of a build.
+fn metadata(project: &Project) -> Value {
+    let mut metadata: Value = serde_json::from_str(&project.read("meta.json")).expect("JSON");
+    metadata.as_object_mut().expect("an object").remove("buildx.build.ref");
+    metadata
+}
+
+#[test]
+fn result_files_are_those_of_a_build_also_of_an_index() {
+    let Some((project, registry)) = project() else { return };
+    let name = registry.reference("app:one");
+    for more in [&[][..], &["--provenance=mode=min"], &["--platform=linux/amd64,linux/arm64"]] {
+        build_more(&project, &name, true, more).ok();
+        let (built, id) = (metadata(&project), project.read("id"));
+        let found = build_more(&project, &name, false, more).ok();
+        assert!(found.stderr.contains("reused `key-"), "{}", found.stderr);
+        assert_eq!(metadata(&project), built, "{more:?}");
+        assert_eq!(project.read("id"), id, "{more:?}");
+    }
+}
+
 /// Not even a program to start one: nothing is on PATH.
 #[test]
 fn a_machine_without_any_engine_is_enough() {

@@ -23,6 +23,7 @@ use crate::key::graph::GraphError;
 use crate::key::{ContentKey, description};
 use crate::oci::digest::Digest;
 use crate::oci::manifest::{Descriptor, ImageManifest, Manifest};
+use crate::oci::platform::Platform;
 use crate::oci::promote::move_tags;
 use crate::oci::reference::ImageReference;
 use crate::oci::registry::{Client, FetchedManifest};
@@ -78,6 +79,8 @@ pub(super) struct Reuse {
     client: Client,
     tags: Vec<ImageReference>,
     pub key: ContentKey,
+    /// The platform, if it is one.
+    platform: Option<Platform>,
     /// What is to be made of the image beside its tags; or an output that takes a build.
     copies: Result<Copies, String>,
 }
@@ -99,8 +102,12 @@ impl Reuse {
             return Err(ReuseError::NoPush.into());
         }
         let copies = Copies::of(&request.outputs);
+        let platform = match &compiled.platforms[..] {
+            [one] => Some(one.platform.clone()),
+            _ => None,
+        };
         match keys::content_key(source, compiled, options, &shaping(request, options))? {
-            Ok(key) => Ok(Ok(Self { client, tags, key, copies })),
+            Ok(key) => Ok(Ok(Self { client, tags, key, platform, copies })),
             Err(unfixed) => Ok(Err(unfixed)),
         }
     }
@@ -186,7 +193,10 @@ impl Reuse {
             Err(_) => Vec::new(),
         };
         let names: Vec<String> = self.tags.iter().map(ToString::to_string).collect();
-        let json = serde_json::to_vec(&hit.fetched.descriptor).unwrap_or_default();
+        let mut descriptor = hit.fetched.descriptor.clone();
+        // As the engine describes it: an index has no platform.
+        descriptor.platform = self.platform.clone().filter(|_| hit.config.is_some());
+        let json = serde_json::to_vec(&descriptor).unwrap_or_default();
         let mut response = BTreeMap::from([
             ("containerimage.descriptor".to_owned(), STANDARD.encode(json)),
             ("containerimage.digest".to_owned(), digest.to_string()),
