@@ -106,7 +106,7 @@ prepare:
 
 engine: $(kitwright_file)
 	@.ci/need $(engine_needs)
-	@$(KITWRIGHT) engine install
+	@$(KITWRIGHT) engine install --quiet
 
 engine-ahead:
 	@.ci/compile-engine
@@ -119,7 +119,7 @@ target/release/kitwright: $(sources)
 	@touch $@
 
 test-engine:
-	@target/debug/kitwright engine install
+	@target/debug/kitwright engine install --quiet
 
 test-programs:
 	@$(CARGO) test --locked --workspace --no-run --quiet

@@ -12,6 +12,10 @@ fn a_new_enough_engine_on_path_is_taken_as_it_is() {
     let programs: serde_json::Value = serde_json::from_str(&success(&output)).expect("JSON");
     assert_eq!(programs["buildkitd"]["origin"], "system");
     assert!(!kit.engine().join("bin").exists(), "nothing is copied");
+    let (listed, quiet) = (kit.run(&["engine", "install"]), kit.run(&["engine", "install", "-q"]));
+    assert!(said(&listed).contains("buildkitd 0."), "{}", said(&listed));
+    success(&quiet);
+    assert_eq!(said(&quiet), "");
 }
 
 #[test]

@@ -19,8 +19,11 @@ pub(super) struct Install {
     /// Only this way, instead of trying one after the other
     #[arg(long, value_enum, conflicts_with = "pinned")]
     from: Option<From>,
+    /// Do not list the programs in the end
+    #[arg(short, long)]
+    quiet: bool,
     /// `text` or `json`
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "quiet")]
     format: Format,
 }
 
@@ -48,7 +51,7 @@ impl Install {
                 let text = serde_json::to_string_pretty(&programs).unwrap_or_default();
                 return print(&format!("{text}\n"));
             }
-            for program in programs.all() {
+            for program in programs.all().filter(|_| !self.quiet) {
                 let Program { path, version, origin, .. } = program;
                 eprintln!("{} {version} ({origin})", path.display());
             }
