@@ -266,3 +266,6 @@ impl Prediction {
         layers.collect::<BTreeMap<_, _>>().values().copied().sum()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -318,3 +318,6 @@ fn has_wildcards(text: &str) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests;

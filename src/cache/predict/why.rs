@@ -72,7 +72,7 @@ impl Prediction {
             _ if step.needed == Needed::No => "not needed".to_owned(),
             Outcome::Served { by, .. } => format!("served by {}", name(by)),
             Outcome::Open { by, input } => format!(
-                "may run: {} has it if `{}` makes what it made before",
+                "may run: {} has it if what it reads of `{}` is what it was",
                 name(by),
                 self.name(*input)
             ),
