@@ -76,6 +76,11 @@ fn check(project: &Project, export: &[&str], import: &str, changes: &[Change<'_>
         let fates = project.fates(&fresh_engine(), &all);
         let score = compare(&planned, &fates);
         eprintln!("{name}: {} right, {} open", score.right, score.open);
+        if std::env::var_os("TELL").is_some() {
+            for s in plan["platforms"][0]["steps"].as_array().expect("steps") {
+                eprintln!("  {}: {}", s["name"], s["cache"]["text"]);
+            }
+        }
         let told = plan["platforms"][0]["steps"].as_array().expect("steps").iter();
         let told: Vec<String> =
             told.map(|s| format!("{}: {}", s["name"], s["cache"]["text"])).collect();
@@ -225,4 +230,69 @@ fn odd_files_have_the_engines_digests() {
         ],
     );
     assert!(total.right > 30, "{total:?}");
+}
+
+#[test]
+fn odd_instructions_have_the_engines_keys() {
+    let Some(project) = Project::new("FROM busybox\n") else { return };
+    let Some(registry) = registry::start() else { return };
+    project.base.push(&registry, "base", "latest");
+    let config = crate::support::base::digest(&project.base.config);
+    let url = format!("http://{}/v2/base/blobs/{config}", registry.host);
+    let dockerfile = "\
+FROM busybox AS src
+RUN mkdir -p /d/e /etc && echo x > /d/e/f && echo daemon:x:7:8::/: > /etc/passwd && echo bin:x:9: > /etc/group
+FROM src
+ENV X=\"<a>&'b' \u{fc}\u{2028}\"
+RUN --network=none --mount=type=tmpfs,target=/t,size=1m \\
+    --mount=type=secret,id=s,required=false,uid=3,mode=0440 --mount=type=ssh,required=false true
+RUN --mount=type=secret,id=s,env=S --mount=type=bind,from=src,source=/d,target=/d,rw touch /d/new
+RUN --mount=type=bind,from=src,source=/d,target=/d --mount=type=bind,from=src,source=/d/e,target=/e ls /d > /ls
+RUN --mount=type=cache,id=other,target=/c,sharing=private,uid=5 --mount=type=cache,target=/plain true
+COPY --chown=daemon:bin file /x
+COPY --chmod=u+x,g-w file /y
+COPY <<END /heredoc
+hello $X
+END
+RUN <<END
+echo one > /one
+END
+ADD pack.tar /unpacked/
+ADD --checksum=SUM URL /fetched
+COPY --parents ./deep/./er/file /parents/
+COPY --from=src --exclude=e /d/ /d/e/f /copies/
+USER 7:8
+WORKDIR /w
+RUN --mount=type=bind,target=/context id > /tmp/id || true
+VOLUME /v
+"
+    .replace("SUM", &config)
+    .replace("URL", &url);
+    project.write("Dockerfile", &dockerfile);
+    project.write("file", "file");
+    project.write("deep/er/file", "deep");
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_path_with_name(project.path("file"), "packed").expect("an entry");
+    std::fs::write(project.path("pack.tar"), tar.into_inner().expect("a tar")).expect("a file");
+    project.write(".dockerignore", ".home\n.state\n");
+    let caches = Caches { registry };
+    let import = caches.flag("odd");
+    let export = format!("{import},mode=max");
+    let none: &dyn Fn(&Project) = &|_| {};
+    let flags = ["--add-host=h:1.2.3.4", "--ulimit=nofile=1024:2048", "--shm-size=1m"];
+    let mut all = vec!["--cache-to", export.as_str()];
+    all.extend(flags);
+    let other = ["--add-host=h:4.3.2.1", flags[1], flags[2]];
+    let total = check(
+        &project,
+        &all,
+        &import,
+        &[
+            ("unchanged", none, &flags),
+            ("another address", none, &other),
+            ("another limit", none, &["--ulimit=nofile=512:512"]),
+            ("file", &|p| p.write("file", "changed"), &flags),
+        ],
+    );
+    assert!(total.right > 50 && total.open < 8, "{total:?}");
 }

@@ -41,6 +41,8 @@ struct Found {
     by_content: bool,
     /// The positions of the inputs whose content decides, and their steps.
     open: Vec<(usize, usize)>,
+    /// An input of which it is open what it is.
+    undecided: Option<usize>,
 }
 
 /// A cache's records, and what they say of each step.
@@ -132,6 +134,11 @@ impl<'a> Lookup<'a> {
                 let roots = roots.filter(|at| self.record(*at).inputs.is_empty());
                 Found { perhaps: roots.collect(), ..Found::default() }
             }
+            // Made from nothing, such as an inline document: it is found as a source is.
+            Key::Op { digest, inputs } if inputs.is_empty() => {
+                let sure: BTreeSet<usize> = self.roots(&keys::record(digest, output)).collect();
+                Found { perhaps: sure.clone(), sure, ..Found::default() }
+            }
             Key::Op { digest, inputs } => {
                 self.ask_op(at, &keys::record(digest, output), inputs, contents)
             }
@@ -152,6 +159,9 @@ impl<'a> Lookup<'a> {
                     records.iter().filter_map(|r| self.users.get(&(*r, position, selector)));
                 users.flatten().copied().filter(|r| self.record(*r).digest == *digest).collect()
             };
+            if below.is_some_and(|below| below.perhaps != below.sure) {
+                found.undecided.get_or_insert(input.step);
+            }
             let keyed = below.map(|b| users(&b.sure, &input.selector)).unwrap_or_default();
             let mut perhaps = below.map(|b| users(&b.perhaps, &input.selector)).unwrap_or_default();
             let mut sure = keyed.clone();
@@ -214,7 +224,9 @@ impl<'a> Lookup<'a> {
             };
         }
         if results(&found.perhaps).is_some() {
-            return Known::Perhaps { input: found.open.first().map_or(at, |open| open.1) };
+            return Known::Perhaps {
+                input: found.open.first().map(|open| open.1).or(found.undecided).unwrap_or(at),
+            };
         }
         if found.sure.is_empty() { Known::Nothing } else { Known::KeyOnly }
     }

@@ -235,6 +235,17 @@ fn what_hangs_on_content_yet_to_be_made_is_open() {
 }
 
 #[test]
+fn a_step_without_inputs_is_found_as_a_source_is() {
+    let steps = vec![op("made", vec![]), op("use", vec![read(0)]), step("", Key::Result(input(1)))];
+    let mut made = Made::default();
+    let root = made.op("made", vec![]);
+    let used = made.op("use", vec![vec![(root, Some("selector"))]]);
+    made.result(used, "use");
+    let found = ask(&steps, &[Some(&made.0)], "");
+    assert_eq!(told(&found), ["not needed", "served by one"]);
+}
+
+#[test]
 fn an_unknown_source_is_never_guessed() {
     let mut steps = chain_steps();
     steps[0].key = Key::Root(Root::Unknown("only the repository knows"));
