@@ -77,6 +77,9 @@ pub(super) struct Build {
     /// Say why steps ran again, also from what is kept beside the image, and keep that there
     #[arg(long, env = "KITWRIGHT_EXPLAIN")]
     explain: bool,
+    /// Leave no record in the daemon's build history; the private engine never keeps one
+    #[arg(long)]
+    no_history: bool,
     /// Check the Dockerfile and build nothing
     #[arg(long)]
     check: bool,
@@ -438,6 +441,8 @@ impl Job<'_> {
         request.cache_imports = staging.imports();
         request.cache_exports.clone_from(&self.caches.exports);
         request.entitlements.clone_from(&self.request.entitlements);
+        // A record is written and synced before a build may end; nobody reads the private engine's.
+        request.internal = self.args.no_history || builder.is_private();
         let solve_ref = request.solve_ref.clone();
         let client = builder.client.clone();
         let mut filling = None;

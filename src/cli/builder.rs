@@ -104,6 +104,11 @@ fn asks(args: &EngineArgs, mirrors: &[String]) -> Result<Asks, Failure> {
 }
 
 impl Builder {
+    /// Whether it is the private engine.
+    pub(super) const fn is_private(&self) -> bool {
+        self.lease.is_some()
+    }
+
     /// Waits for the private engine's death, for good if it is not one.
     pub(super) async fn lost(&mut self) -> PrivateError {
         match &mut self.lease {

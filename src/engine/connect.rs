@@ -21,6 +21,7 @@ use tonic::body::Body;
 
 use super::address::{Address, Route};
 use super::client::{Client, RpcError};
+use super::cork::Corked;
 use super::{dial, tls};
 use crate::fault::{Classified, Fault};
 
@@ -207,7 +208,7 @@ async fn handshake(
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Corked::new(stream)))
         .await
         .map_err(|error| failed(error.into()))?;
     // Ends by itself when the last sender is gone or the peer hangs up; every call then reports it.

@@ -9,6 +9,7 @@ pub mod asks;
 pub mod client;
 mod config;
 pub mod connect;
+mod cork;
 mod daemon;
 mod dial;
 pub mod doctor;

@@ -1,16 +1,17 @@
 //! The sending half of the session tunnel: bytes in, gRPC messages out.
 //!
 //! The HTTP/2 server inside the tunnel writes frame by frame and flushes each. The pipe collects
-//! what was written since the last message was sent, so under load many frames travel as one
-//! `BytesMessage`, and an idle connection still sends each at once. The message's envelope is
-//! written into room kept before the bytes: nothing is copied again on the way to the socket.
+//! what was written since the last message was sent: full frames wait for those that are ready at
+//! the same time, so that many travel as one `BytesMessage`; a small one is sent at once. The
+//! message's envelope is written into room kept before the bytes, and its memory comes back for
+//! another message when it has left.
 use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
@@ -18,6 +19,10 @@ use tokio::io::AsyncWrite;
 ///
 /// Each message wakes the outer connection's task once, so a few large ones cost less.
 const CAPACITY: usize = 128 << 10;
+/// Bytes from which a flush can wait for more: a full frame of HTTP/2.
+const BULK: usize = 16 << 10;
+/// Messages whose memory is kept for others.
+const KEPT: usize = 3;
 /// Room for the envelope: gRPC's flag and length (5), the field's key (1) and its length (4).
 const ENVELOPE: usize = 10;
 /// The key of field 1, length-delimited.
@@ -32,7 +37,11 @@ pub(crate) fn pipe() -> (PipeWriter, PipeBody) {
 #[derive(Default)]
 struct Shared {
     /// Empty, or the envelope's room and what was written after it.
-    buffer: BytesMut,
+    buffer: Vec<u8>,
+    /// Memory of messages that have left.
+    spare: Vec<Vec<u8>>,
+    /// Whether something was written since the last flush.
+    written: bool,
     writer_gone: bool,
     reader_gone: bool,
     writer: Option<Waker>,
@@ -41,6 +50,13 @@ struct Shared {
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wake_reader(mut shared: MutexGuard<'_, Shared>) {
+    if let Some(reader) = shared.reader.take() {
+        drop(shared);
+        reader.wake();
+    }
 }
 
 /// The end that is written to.
@@ -53,7 +69,10 @@ impl PipeWriter {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if shared.buffer.is_empty() {
-            shared.buffer.reserve(CAPACITY + ENVELOPE);
+            if shared.buffer.capacity() == 0 {
+                shared.buffer = shared.spare.pop().unwrap_or_default();
+                shared.buffer.reserve(CAPACITY + ENVELOPE);
+            }
             shared.buffer.resize(ENVELOPE, 0);
         }
         let mut room = (CAPACITY + ENVELOPE).saturating_sub(shared.buffer.len());
@@ -68,20 +87,30 @@ impl PipeWriter {
             written += part.len();
             room -= part.len();
         }
-        if let Some(reader) = shared.reader.take() {
-            drop(shared);
-            reader.wake();
+        shared.written = true;
+        if room == 0 {
+            wake_reader(shared);
         }
         Poll::Ready(Ok(written))
+    }
+
+    fn flush(&self, context: &Context<'_>) {
+        let mut shared = lock(&self.0);
+        let waits = shared.written && shared.buffer.len() >= BULK;
+        shared.written = false;
+        if !waits {
+            wake_reader(shared);
+        } else if shared.reader.is_some() {
+            // Whoever has nothing more to write flushes again. Should that not come by itself, being
+            // polled once more brings it.
+            context.waker().wake_by_ref();
+        }
     }
 
     fn close(&self) {
         let mut shared = lock(&self.0);
         shared.writer_gone = true;
-        if let Some(reader) = shared.reader.take() {
-            drop(shared);
-            reader.wake();
-        }
+        wake_reader(shared);
     }
 }
 
@@ -106,7 +135,8 @@ impl AsyncWrite for PipeWriter {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flush(context);
         Poll::Ready(Ok(()))
     }
 
@@ -141,14 +171,13 @@ impl Body for PipeBody {
             shared.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        // Splitting lets the memory be used again once the message has left.
-        let buffer = shared.buffer.split();
+        let buffer = std::mem::take(&mut shared.buffer);
         let writer = shared.writer.take();
         drop(shared);
         if let Some(writer) = writer {
             writer.wake();
         }
-        Poll::Ready(Some(Ok(Frame::data(sealed(buffer)))))
+        Poll::Ready(Some(Ok(Frame::data(sealed(buffer, &self.0)))))
     }
 }
 
@@ -163,8 +192,31 @@ impl Drop for PipeBody {
     }
 }
 
+/// A message on its way; its memory comes back when the last reference to it is gone.
+struct Message {
+    buffer: Vec<u8>,
+    home: Arc<Mutex<Shared>>,
+}
+
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut shared = lock(&self.home);
+        if shared.spare.len() < KEPT {
+            buffer.clear();
+            shared.spare.push(buffer);
+        }
+    }
+}
+
 /// Writes the envelope of a gRPC `BytesMessage` right before the bytes.
-fn sealed(mut buffer: BytesMut) -> Bytes {
+fn sealed(mut buffer: Vec<u8>, home: &Arc<Mutex<Shared>>) -> Bytes {
     let length = buffer.len() - ENVELOPE;
     let mut key_and_length = [0; 5];
     key_and_length[0] = DATA_KEY;
@@ -186,11 +238,13 @@ fn sealed(mut buffer: BytesMut) -> Bytes {
     buffer[start] = 0;
     buffer[start + 1..start + 5].copy_from_slice(&size.to_be_bytes());
     buffer[start + 5..ENVELOPE].copy_from_slice(&key_and_length[..used]);
-    buffer.freeze().slice(start..)
+    Bytes::from_owner(Message { buffer, home: home.clone() }).slice(start..)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use buildkit_rs_proto::moby::buildkit::v1::BytesMessage;
     use http_body_util::BodyExt as _;
     use prost::Message as _;
@@ -212,11 +266,44 @@ mod tests {
             let bytes: Vec<u8> = (0..length).map(|at| at as u8).collect();
             let (one, two) = bytes.split_at(length / 2);
             writer.write_all(one).await.unwrap();
+            writer.flush().await.unwrap();
             writer.write_all(two).await.unwrap();
+            writer.flush().await.unwrap();
             let message = body.frame().await.unwrap().unwrap().into_data().unwrap();
             assert_eq!(opened(&message), bytes, "{length} bytes");
             drop(writer);
             assert!(body.frame().await.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn full_frames_wait_for_each_other_and_small_ones_for_nobody() {
+        let (mut writer, mut body) = pipe();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut read = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker));
+        assert!(read().is_pending());
+        for _ in 0..2 {
+            writer.write_all(&[7; BULK]).await.unwrap();
+            writer.flush().await.unwrap();
+        }
+        assert!(!woken.0.swap(false, Ordering::SeqCst), "more may be ready");
+        writer.flush().await.unwrap();
+        assert!(woken.0.swap(false, Ordering::SeqCst));
+        let Poll::Ready(Some(Ok(frame))) = read() else { panic!("nothing to read") };
+        assert_eq!(opened(&frame.into_data().unwrap()).len(), 2 * BULK);
+        assert!(read().is_pending());
+        writer.write_all(b"answer").await.unwrap();
+        writer.flush().await.unwrap();
+        assert!(woken.0.swap(false, Ordering::SeqCst));
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
         }
     }
 
