@@ -109,8 +109,18 @@ pub fn measure(
     let text = fs_err::read_to_string(&result).unwrap_or_default();
     serde_json::from_str(&text).map_err(|_| MeasureError::Command {
         command: command.first().map(|name| name.to_string_lossy().into()).unwrap_or_default(),
-        problem: fs_err::read_to_string(log).unwrap_or_default().trim().to_owned(),
+        problem: last_words(&fs_err::read(log).unwrap_or_default()),
     })
+}
+
+/// The last lines of a log that are for people: status messages are not.
+#[must_use]
+pub fn last_words(log: &[u8]) -> String {
+    const LINES: usize = 20;
+    let text = String::from_utf8_lossy(log);
+    let spoken = |line: &&str| !line.starts_with('{') && !line.trim().is_empty();
+    let lines: Vec<&str> = text.lines().filter(spoken).collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 /// Acts as the launcher when this process was started as one: `measure-command RESULT COMMAND…`.

@@ -11,7 +11,7 @@ use super::generated;
 use super::journal::{Journal, JournalError};
 use super::lab::{Lab, LabError, Registry};
 use super::machine;
-use super::measure::{Cost, MeasureError, measure};
+use super::measure::{Cost, MeasureError, last_words, measure};
 use super::sample::{Contender, Sample, Steps, Traffic};
 use super::scenario::{Empty, Engine, INCREMENTAL, Scenario};
 use super::trace;
@@ -466,7 +466,7 @@ impl Runner<'_> {
             notes.push("kitwright found no image with the same content key in `reuse`".to_owned());
         }
         if let Some(lab) = place.lab {
-            trace.phases.insert("boot".to_owned(), lab.boot);
+            trace.phases.insert(trace::BOOT.to_owned(), lab.boot);
             lab.end().await?;
         }
         let after = self.registry.as_ref().map(Registry::traffic);
@@ -553,20 +553,15 @@ fn checked(
     cost: &Cost,
     log: &Path,
 ) -> Result<(), RunError> {
-    const LINES: usize = 20;
     if cost.exit == 0 {
         return Ok(());
     }
-    let said = fs_err::read(log).unwrap_or_default();
-    let said = String::from_utf8_lossy(&said);
-    let lines: Vec<&str> =
-        said.lines().filter(|line| !line.starts_with('{') && !line.trim().is_empty()).collect();
     let command = invocation.command.iter().map(|word| word.to_string_lossy());
     Err(RunError::Failed {
         scenario: scenario.to_owned(),
         client: client.name.clone(),
         exit: cost.exit,
-        tail: lines[lines.len().saturating_sub(LINES)..].join("\n"),
+        tail: last_words(&fs_err::read(log).unwrap_or_default()),
         command: command.collect::<Vec<_>>().join(" "),
     })
 }

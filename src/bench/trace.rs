@@ -24,11 +24,15 @@ pub struct Trace {
 /// The phase in which the image is exported.
 pub const IMAGE_EXPORT: &str = "image export";
 
-/// The names of all phases, in their usual order. `boot` is told by who starts the engine.
-pub const PHASES: [&str; 9] = [
-    "boot",
+/// The phase in which an engine is started, by the client or for it.
+pub const BOOT: &str = "boot";
+
+/// The names of all phases, in their usual order.
+pub const PHASES: [&str; 10] = [
+    Phase::Boot.name(),
     Phase::Plan.name(),
     Phase::Probe.name(),
+    Phase::Submit.name(),
     Phase::Import.name(),
     Phase::Context.name(),
     Phase::Steps.name(),
@@ -40,8 +44,10 @@ pub const PHASES: [&str; 9] = [
 /// A part of a build that is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
+    Boot,
     Plan,
     Probe,
+    Submit,
     Import,
     Context,
     Steps,
@@ -53,8 +59,10 @@ enum Phase {
 impl Phase {
     const fn name(self) -> &'static str {
         match self {
+            Self::Boot => BOOT,
             Self::Plan => "plan",
             Self::Probe => "probe",
+            Self::Submit => "submit",
             Self::Import => "import",
             Self::Context => "context",
             Self::Steps => "steps",
@@ -83,8 +91,6 @@ impl Phase {
             || name.ends_with("load from client")
         {
             Self::Context
-        } else if begins(&["probing"]) {
-            Self::Probe
         } else if begins(&["[internal]", "resolve image config"]) {
             Self::Plan
         } else {
@@ -97,6 +103,16 @@ impl Phase {
 struct Line {
     #[serde(default)]
     vertexes: Vec<Message>,
+    /// Kitwright's own work, which only it tells.
+    #[serde(default)]
+    phases: Vec<Own>,
+}
+
+#[derive(Deserialize)]
+struct Own {
+    name: String,
+    started: Timestamp,
+    completed: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -139,7 +155,7 @@ impl Vertex {
 /// Lines that are no status message are passed over: clients write others between them.
 #[must_use]
 pub fn read(log: &str, began: f64, ended: f64) -> Trace {
-    let vertices = vertices(log);
+    let (vertices, own) = messages(log);
     let mut intervals: BTreeMap<Phase, Vec<(f64, f64)>> = BTreeMap::new();
     let (mut first, mut last) = (ended, began);
     for vertex in vertices.values() {
@@ -148,7 +164,22 @@ pub fn read(log: &str, began: f64, ended: f64) -> Trace {
             intervals.entry(Phase::of(&vertex.name)).or_default().push((from, to));
         }
     }
-    intervals.entry(Phase::Plan).or_default().push((began, first.max(began)));
+    let first = first.max(began);
+    let mut busy = began;
+    for one in &own {
+        let phase = match one.name.as_str() {
+            BOOT => Phase::Boot,
+            "probe" => Phase::Probe,
+            _ => Phase::Plan,
+        };
+        // Planning begins with the process.
+        let from = if phase == Phase::Plan { began } else { seconds(one.started) };
+        busy = busy.max(seconds(one.completed));
+        intervals.entry(phase).or_default().push((from, seconds(one.completed)));
+    }
+    // Of other clients nobody knows what they do before the engine starts to work.
+    let before = if own.is_empty() { Phase::Plan } else { Phase::Submit };
+    intervals.entry(before).or_default().push((busy, first.max(busy)));
     if last > began {
         intervals.entry(Phase::End).or_default().push((last, ended.max(last)));
     }
@@ -167,10 +198,12 @@ pub fn read(log: &str, began: f64, ended: f64) -> Trace {
     }
 }
 
-fn vertices(log: &str) -> BTreeMap<String, Vertex> {
+fn messages(log: &str) -> (BTreeMap<String, Vertex>, Vec<Own>) {
     let mut vertices: BTreeMap<String, Vertex> = BTreeMap::new();
+    let mut own = Vec::new();
     for line in log.lines().filter(|line| line.starts_with('{')) {
         let Ok(line) = serde_json::from_str::<Line>(line) else { continue };
+        own.extend(line.phases);
         for message in line.vertexes {
             let vertex = vertices.entry(message.digest).or_default();
             vertex.name = message.name;
@@ -184,7 +217,7 @@ fn vertices(log: &str) -> BTreeMap<String, Vertex> {
             }
         }
     }
-    vertices
+    (vertices, own)
 }
 
 /// The longest way through the graph, and what is longest on it.
@@ -293,6 +326,28 @@ mod tests {
         assert!(near(trace.critical_path.unwrap(), 7.5), "{trace:?}");
         assert_eq!(trace.chain[0].0, "[2/3] RUN one");
         assert_eq!(trace.steps, Steps { ran: 3, cached: 0 });
+    }
+
+    #[test]
+    fn kitwright_tells_its_own_part() {
+        let phase = |name: &str, from: &str, to: &str| {
+            let at = |time: &str| format!("2026-01-02T03:04:{time}Z");
+            serde_json::json!({"phases": [{"name": name, "started": at(from), "completed": at(to)}]})
+                .to_string()
+        };
+        let log = [
+            phase("plan", "00.5", "02"),
+            phase("boot", "01", "04"),
+            phase("probe", "04", "04.5"),
+            vertex("a", &[], "[1/1] RUN x", "05", "06"),
+        ];
+        let base = seconds("2026-01-02T03:04:00Z".parse().unwrap());
+        let phases = read(&log.join("\n"), base, base + 6.0).phases;
+        let expected =
+            [("plan", 2.0), ("boot", 3.0), ("probe", 0.5), ("submit", 0.5), ("steps", 1.0)];
+        for (phase, length) in expected {
+            assert!(near(phases[phase], length), "{phase}: {phases:?}");
+        }
     }
 
     #[test]

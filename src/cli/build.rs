@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -202,6 +203,7 @@ enum Found {
 
 impl Job<'_> {
     async fn run(self, starting: Option<Starting>, probing: Probing) -> Result<Built, Failure> {
+        let began = Timestamp::now();
         let session = SessionBuilder::new();
         let plan = match self.interruptible(self.plan(session.session_id())).await {
             Ok(plan) => plan,
@@ -212,6 +214,7 @@ impl Job<'_> {
                 return Err(failure);
             }
         };
+        self.display.phase("plan", began, Timestamp::now()).await;
         let reuse = match starting {
             Some(_) => None,
             None => self.interruptible(self.look_for(&plan)).await?,
@@ -227,12 +230,19 @@ impl Job<'_> {
             Some(starting) => starting,
             None => self.args.start_engine()?,
         };
+        let waiting = Timestamp::now();
         let imports = self.imports(probing).await;
+        if !imports.is_empty() {
+            self.display.phase("probe", waiting, Timestamp::now()).await;
+        }
         let staging = self.staging(&plan, &imports);
         let mut mounts = self.mounts(&plan, staging.expected().as_ref()).await?;
         let explaining = self.explaining(&plan)?;
         let (events, ran) = ran::watch(self.display.events());
         let mut builder = self.interruptible(starting.ready()).await?;
+        if builder.is_private() {
+            self.display.phase("boot", builder.booted.0, builder.booted.1).await;
+        }
         let built =
             self.solve(plan, session, &staging, &mut builder, mounts.as_mut(), events).await;
         if let Ok(built) = &built {

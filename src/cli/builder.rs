@@ -1,6 +1,7 @@
 //! The BuildKit daemon that a command works with: the one it was told, or a private one.
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::args::EngineArgs;
@@ -20,6 +21,8 @@ pub(super) struct Builder {
     pub client: Client,
     /// The right to use the private engine, if it is that.
     lease: Option<Lease>,
+    /// When it was first asked for, and when it was there.
+    pub booted: (Timestamp, Timestamp),
 }
 
 /// What a daemon cannot be asked for.
@@ -70,6 +73,7 @@ impl Starting {
 ///
 /// Flags that are wrong.
 pub(super) fn start(args: &EngineArgs, mirrors: &[String]) -> Result<Starting, Failure> {
+    let began = Timestamp::now();
     let named = args.builder.as_deref().filter(|builder| !builder.is_empty());
     if let Some(builder) = named {
         if args.host_ca {
@@ -77,7 +81,11 @@ pub(super) fn start(args: &EngineArgs, mirrors: &[String]) -> Result<Starting, F
         }
         let address: Address = builder.parse()?;
         return Ok(Starting(tokio::spawn(async move {
-            Ok(Builder { client: connect(&address).await?, lease: None })
+            Ok(Builder {
+                client: connect(&address).await?,
+                lease: None,
+                booted: (began, Timestamp::now()),
+            })
         })));
     }
     let mut options = private::Options::new(StateDir::from_env(|name| std::env::var_os(name))?);
@@ -86,7 +94,11 @@ pub(super) fn start(args: &EngineArgs, mirrors: &[String]) -> Result<Starting, F
     Ok(Starting(tokio::spawn(async move {
         let lease = private::acquire(options).await?;
         let address: Address = lease.address().parse()?;
-        Ok(Builder { client: connect_private(&address).await?, lease: Some(lease) })
+        Ok(Builder {
+            client: connect_private(&address).await?,
+            lease: Some(lease),
+            booted: (began, Timestamp::now()),
+        })
     })))
 }
 

@@ -1,6 +1,7 @@
 //! Chooses how progress is shown and runs the display beside the work that it shows.
 use std::io::IsTerminal as _;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -9,7 +10,7 @@ use crate::engine::status::StatusEvent;
 use crate::output::progress::plain::Plain;
 use crate::output::progress::rawjson::RawJson;
 use crate::output::progress::tty::Tty;
-use crate::output::progress::{News, Quiet, Shown, View, show};
+use crate::output::progress::{News, Phase, Quiet, Shown, View, show};
 
 /// How many status events may wait to be shown before the daemon's stream is held back.
 const WAITING_EVENTS: usize = 1024;
@@ -32,6 +33,11 @@ impl Display {
     pub(super) async fn note(&self, line: impl Into<String>) {
         // A display that has ended has nowhere to say it.
         let _ = self.news.send(News::Note(line.into())).await;
+    }
+
+    /// Says that a part of kitwright's own work is done.
+    pub(super) async fn phase(&self, name: &'static str, started: Timestamp, completed: Timestamp) {
+        let _ = self.news.send(News::Phase(Phase { name, started, completed })).await;
     }
 
     /// Says several things.

@@ -94,7 +94,7 @@ impl PipeWriter {
         Poll::Ready(Ok(written))
     }
 
-    fn flush(&self, context: &Context<'_>) {
+    fn flushed(&self, context: &Context<'_>) {
         let mut shared = lock(&self.0);
         let waits = shared.written && shared.buffer.len() >= BULK;
         shared.written = false;
@@ -136,7 +136,7 @@ impl AsyncWrite for PipeWriter {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.flush(context);
+        self.flushed(context);
         Poll::Ready(Ok(()))
     }
 

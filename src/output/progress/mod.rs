@@ -11,6 +11,7 @@ pub mod tty;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc::Receiver;
 
 use crate::engine::status::StatusEvent;
@@ -26,6 +27,8 @@ pub trait View: Send {
     fn tick(&mut self, _board: &Board) {}
     /// Shows a line that comes from kitwright itself.
     fn note(&mut self, board: &Board, line: &str);
+    /// Shows how long kitwright itself was busy with something.
+    fn phase(&mut self, _phase: &Phase) {}
     /// Shows the last of it; `failed` tells how the build ended.
     fn finish(&mut self, board: &Board, failed: bool);
 }
@@ -39,6 +42,17 @@ impl View for Quiet {
     fn finish(&mut self, _: &Board, _: bool) {}
 }
 
+/// Something that kitwright did before the daemon could begin.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Phase {
+    /// What it is: `plan`, `boot` or `probe`.
+    pub name: &'static str,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it was done.
+    pub completed: Timestamp,
+}
+
 /// What the display is told.
 #[derive(Debug)]
 pub enum News {
@@ -48,6 +62,8 @@ pub enum News {
     Note(String),
     /// Why a step ran again.
     Cause(Digest, String),
+    /// Kitwright has done its part.
+    Phase(Phase),
     /// The build ended.
     End {
         /// Whether it failed.
@@ -81,6 +97,10 @@ pub async fn show(mut view: Box<dyn View>, mut news: Receiver<News>) -> Shown {
                 }
                 Some(News::Cause(step, cause)) => timeline.explain(step, cause),
                 Some(News::Note(line)) => view.note(&board, &line),
+                Some(News::Phase(phase)) => {
+                    view.phase(&phase);
+                    timeline.phase(phase);
+                }
                 Some(News::End { failed: end }) => { failed = end; break; }
                 None => break,
             },

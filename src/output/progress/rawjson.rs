@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::View;
 use super::board::Board;
+use super::{Phase, View};
 use crate::engine::status::{Log, Progress, StatusEvent, VertexStatus, Warning};
 
 /// Writes one JSON object a line.
@@ -37,6 +37,10 @@ impl<W: Write + Send> View for RawJson<W> {
 
     fn note(&mut self, _: &Board, line: &str) {
         let _ = writeln!(self.out, "{}", json!({ "notes": [line] }));
+    }
+
+    fn phase(&mut self, phase: &Phase) {
+        let _ = writeln!(self.out, "{}", json!({ "phases": [phase] }));
     }
 
     fn finish(&mut self, _: &Board, _: bool) {

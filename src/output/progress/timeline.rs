@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Phase;
 use super::board::seconds_between;
 use crate::engine::status::{StatusEvent, VertexStatus};
 use crate::oci::digest::Digest;
@@ -14,6 +15,7 @@ use crate::oci::digest::Digest;
 #[derive(Debug, Default)]
 pub struct Timeline {
     spans: BTreeMap<Digest, Span>,
+    phases: Vec<Phase>,
 }
 
 /// One step.
@@ -64,6 +66,11 @@ impl Timeline {
         }
     }
 
+    /// Takes in what kitwright did itself.
+    pub fn phase(&mut self, phase: Phase) {
+        self.phases.push(phase);
+    }
+
     fn vertex(&mut self, vertex: &VertexStatus, started: Timestamp) {
         let span = self.spans.entry(vertex.digest).or_insert_with(|| Span {
             digest: vertex.digest,
@@ -111,7 +118,8 @@ impl Timeline {
     }
 
     fn json(&self) -> String {
-        let document = serde_json::json!({ "version": 1, "steps": self.spans() });
+        let document =
+            serde_json::json!({ "version": 1, "phases": self.phases, "steps": self.spans() });
         format!("{document:#}\n")
     }
 
