@@ -1,4 +1,6 @@
 //! `--cache-mounts`: cache mounts that outlive their engine.
+use std::net::TcpListener;
+
 use crate::kit::{Ended, Project};
 use crate::support::engine::{self, Engine, Options};
 use crate::support::proxy::{self, Fault, Rule};
@@ -235,4 +237,41 @@ fn nothing_that_goes_wrong_with_a_mount_fails_the_build() {
     let dead = kit.project.build(&["--cache-mounts", "127.0.0.1:1/app"]).ok();
     assert!(dead.stderr.contains("cache mount `/kept` is not restored"), "{}", dead.stderr);
     kit.project.build(&["--cache-mounts", "NOT A REF"]).fails(2, &["NOT A REF"]);
+}
+
+#[test]
+fn what_needs_no_mount_is_built_while_mounts_are_filled() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let text = format!(
+        "FROM busybox AS free\nARG RUN\nRUN nc 127.0.0.1 {port} </dev/null; echo $RUN > /free\n\
+         FROM busybox\nARG RUN\n\
+         RUN --mount=type=cache,target=/kept --mount=from=free,target=/from \
+         echo x >> /kept/count && cp /kept/count /from/free /\n"
+    );
+    let Some(kit) = kit(&text) else { return };
+    let Some(one) = fresh() else { return };
+    let accepting = listener.try_clone().expect("a handle");
+    let first = std::thread::spawn(move || drop(accepting.accept()));
+    kit.build(&one, "1", &[]).ok();
+    first.join().expect("an end");
+    // The saved layer does not come before the free step runs.
+    let proxy = proxy::start(&kit.registry.host);
+    proxy.add(Rule::new("GET", "/blobs/").skip(1).fault(Fault::StallAfter(10)));
+    let through = format!("{}/app/mounts", proxy.host);
+    let Some(two) = fresh() else { return };
+    let log = std::thread::scope(|scope| {
+        let build = scope.spawn(|| {
+            let own = ["--builder", &two.address, "--cache-mounts", &through];
+            kit.project.build(&[&own[..], &["-o", "out", "--build-arg", "RUN=2"]].concat())
+        });
+        let reached = listener.accept().expect("a connection");
+        proxy.clear();
+        proxy.thaw();
+        drop(reached);
+        build.join().expect("an end").ok().stderr
+    });
+    assert!(log.contains("cache mount `/kept`: restored 1 files"), "{log}");
+    assert_eq!((kit.lines("out/count"), kit.project.read("out/free").as_str()), (2, "2\n"));
+    assert!(!log.contains("CACHED"), "each step is shown once: {log}");
 }

@@ -8,6 +8,7 @@ mod auth;
 mod command;
 mod content;
 mod faults;
+mod graph;
 mod image;
 mod promote;
 mod redirect;

@@ -72,7 +72,7 @@ pub fn explain(
     now: &Graph,
     ran: &BTreeSet<Digest>,
 ) -> BTreeMap<Digest, (usize, Vec<Cause>)> {
-    let known = Known::new(before);
+    let known = Known::new(before, now);
     let steps = now.steps.iter().zip(&now.vertices).enumerate();
     let ran = steps.filter(|(_, (step, vertex))| ran.contains(vertex) && step.is_instruction());
     ran.map(|(at, (_, vertex))| (*vertex, (at, causes(&known, now, at)))).collect()
@@ -111,13 +111,15 @@ impl Step {
 struct Known<'a> {
     graph: &'a Graph,
     keys: BTreeSet<&'a str>,
+    /// What this build's steps do.
+    still: BTreeSet<&'a str>,
     /// Steps by what they do; equal ones in their order.
     own: BTreeMap<&'a str, Vec<usize>>,
     places: BTreeMap<(&'a str, &'a str), usize>,
 }
 
 impl<'a> Known<'a> {
-    fn new(graph: &'a Graph) -> Self {
+    fn new(graph: &'a Graph, now: &'a Graph) -> Self {
         let mut own: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         let mut places = BTreeMap::new();
         for (at, step) in graph.steps.iter().enumerate() {
@@ -127,7 +129,8 @@ impl<'a> Known<'a> {
             }
         }
         let keys = graph.steps.iter().map(|step| step.key.as_str()).collect();
-        Self { graph, keys, own, places }
+        let still = now.steps.iter().map(|step| step.own.as_str()).collect();
+        Self { graph, keys, still, own, places }
     }
 
     /// The step that `step` was: the one that does the same, else the one in its place.
@@ -139,7 +142,8 @@ impl<'a> Known<'a> {
             return Some(found);
         }
         let at = self.places.get(&(step.place()?, step.keyword()))?;
-        Some(&self.graph.steps[*at])
+        // One that only moved is still there, and this one is new before it.
+        Some(&self.graph.steps[*at]).filter(|before| !self.still.contains(before.own.as_str()))
     }
 }
 

@@ -64,7 +64,9 @@ pub async fn fetch(
     let Some(image) = client.head_upstream_manifest(reference).await? else { return Ok(None) };
     let mut found = client.referrers(reference, image.digest, Some(ARTIFACT_TYPE)).await?;
     // The last one, when an image was pushed twice.
-    found.sort_by(|a, b| a.annotations.get(CREATED).cmp(&b.annotations.get(CREATED)));
+    found.sort_by_key(|entry| {
+        entry.annotations.get(CREATED).and_then(|date| date.parse::<Timestamp>().ok())
+    });
     let Some(referrer) = found.pop() else { return Ok(None) };
     let place = reference.name_only().with_digest(referrer.digest);
     let Manifest::Image(manifest) = client.get_manifest(&place).await?.parse()? else {
@@ -91,8 +93,14 @@ pub async fn push(
         |source| RegistryError::Source { what: "the build's graph".to_owned(), source };
     let bytes = Bytes::from(encode(graph).map_err(unreadable)?);
     let blob = Descriptor::of(ARTIFACT_TYPE, &bytes);
-    let empty = Descriptor::of(media::OCI_EMPTY, EMPTY);
-    let subject = client.head_upstream_manifest(&name.clone().with_digest(image)).await?;
+    // Registries that know no artifact types go by the config's.
+    let empty = Descriptor::of(ARTIFACT_TYPE, EMPTY);
+    // The subject's type and size have to be right, and a graph of nothing is of no use.
+    let subject = client.get_upstream_manifest(&name.clone().with_digest(image)).await?;
+    let subject = subject.ok_or_else(|| RegistryError::Source {
+        what: format!("{name}@{image}"),
+        source: std::io::ErrorKind::NotFound.into(),
+    })?;
     let config = Bytes::from_static(EMPTY);
     let (first, second) = tokio::join!(
         client.push_blob(&name, &blob, &bytes, None),
@@ -105,7 +113,7 @@ pub async fn push(
         artifact_type: Some(ARTIFACT_TYPE.to_owned()),
         config: empty,
         layers: vec![blob],
-        subject,
+        subject: Some(subject.descriptor),
         annotations: BTreeMap::from([(CREATED.to_owned(), Timestamp::now().to_string())]),
     };
     let bytes = Bytes::from(serde_json::to_vec(&manifest).unwrap_or_default());

@@ -104,3 +104,6 @@ pub enum What {
     #[default]
     Other,
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,13 +202,21 @@ fn named_context(name: &str) -> &str {
 fn command(exec: &pb::ExecOp, args: &BTreeSet<String>) -> What {
     let meta = exec.meta.clone().unwrap_or_default();
     let mut env = BTreeMap::new();
+    let mut hidden: Vec<&str> = Vec::new();
     for pair in &meta.env {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = (!is_secret(name, value)).then(|| value.to_owned());
-        env.insert(name.to_owned(), value);
+        let secret = is_secret(name, value);
+        hidden.extend((secret && !value.is_empty()).then_some(value));
+        env.insert(name.to_owned(), (!secret).then(|| value.to_owned()));
+    }
+    for value in env.values_mut() {
+        // Made of another one, such as `ENV URL=https://$TOKEN@host`.
+        *value = value.take().filter(|text| !hidden.iter().any(|secret| text.contains(secret)));
     }
     let mut settings = BTreeMap::new();
     let mut set = |name: &str, value: String| {
+        // An instruction can have put the value of a variable there.
+        let value = hidden.iter().fold(value, |text, secret| text.replace(secret, "***"));
         if !value.is_empty() {
             settings.insert(name.to_owned(), value);
         }
