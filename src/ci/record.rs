@@ -261,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn a_step_from_the_cache_takes_no_time() {
+        let timeline = r#"{"steps": [{"digest": "sha256:a", "name": "[1/1] RUN a", "cached": true,
+            "started": "2026-01-01T00:00:00Z", "completed": "2026-01-01T00:00:02Z"}]}"#;
+        let record = Record::parse(timeline).unwrap();
+        assert!(record.steps[0].seconds().abs() < 1e-9);
+    }
+
+    #[test]
     fn what_is_no_record_is_refused() {
         assert!(Record::parse("# not JSON").is_err());
     }

@@ -165,4 +165,55 @@ mod tests {
         assert_ne!(own, bare);
         assert_eq!(config(&format!(r#","Labels":{{{revision},"a":"b"}}"#)), own);
     }
+
+    use crate::plan::dockerfile::resolver::KnownImages;
+    use crate::plan::dockerfile::{CompileOptions, compile, parse};
+
+    /// The key of a Dockerfile over the folder `root`.
+    fn key(root: &std::path::Path, dockerfile: &str, options: &[(&str, &str)]) -> ContentKey {
+        let options = options.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let dockerfile = parse(dockerfile.as_bytes(), "Dockerfile").unwrap();
+        let compile_options = CompileOptions::from_frontend(&BTreeMap::new()).unwrap();
+        let compiled = compile(&dockerfile, &compile_options, &KnownImages::new()).unwrap();
+        let context = Directory { root: root.to_owned(), exclude: Vec::new() };
+        let directories = BTreeMap::from([("context".to_owned(), context)]);
+        ContentKey::compute(&compiled, &directories, &options.collect(), &mut Memory::empty())
+            .unwrap()
+    }
+
+    #[test]
+    fn options_and_the_image_config_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |text: &str, options: &[(&str, &str)]| key(folder.path(), text, options);
+        let plain = of("FROM scratch\nCOPY . /\n", &[]);
+        assert_eq!(of("FROM scratch AS other\n# note\nCOPY . /\n", &[]), plain);
+        let others = [
+            of("FROM scratch\nCOPY . /\n", &[("exporter:compression", "zstd")]),
+            of("FROM scratch\nCOPY . /\n", &[("exporter:compression", "gzip")]),
+            of("FROM scratch\nCOPY . /\nENTRYPOINT [\"/x\"]\n", &[]),
+            of("FROM scratch\nCOPY . /\nEXPOSE 80\n", &[]),
+        ];
+        let mut digests: Vec<Digest> = others.iter().map(|key| key.digest).collect();
+        digests.push(plain.digest);
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), 5);
+    }
+
+    #[test]
+    fn a_mount_counts_with_what_it_mounts() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["used/file", "unused/file"] {
+            let path = folder.path().join(name);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, "one").unwrap();
+        }
+        let text = "FROM scratch\nRUN --mount=type=bind,source=used,target=/in cat /in/file\n";
+        let before = key(folder.path(), text, &[]);
+        assert!(before.description.contains(r#"files "context" "/used" "#), "{before:?}");
+        fs_err::write(folder.path().join("unused/file"), "two").unwrap();
+        assert_eq!(key(folder.path(), text, &[]), before);
+        fs_err::write(folder.path().join("used/file"), "two").unwrap();
+        assert_ne!(key(folder.path(), text, &[]), before);
+    }
 }

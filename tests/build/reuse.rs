@@ -53,6 +53,21 @@ fn unchanged_inputs_need_no_engine() {
     build(&project, &registry.reference("app:three"), false).ok();
 }
 
+#[test]
+fn an_image_whose_steps_reach_the_network_grows_too_old() {
+    let Some((project, registry)) = project() else { return };
+    let name = registry.reference("app:one");
+    let none = ["--reuse-max-age", "0s"];
+    build(&project, &name, true).ok();
+    build_more(&project, &name, false, &none).ok();
+    project.write("Dockerfile", "FROM busybox\nCOPY used /used\nRUN cat /used > /copy\n");
+    build(&project, &name, true).ok();
+    let found = build(&project, &name, false).ok();
+    assert!(found.stderr.contains(", built "), "its age is told: {}", found.stderr);
+    let said = ["too old, building", "/no/such/engine.sock"];
+    build_more(&project, &name, false, &none).fails(3, &said);
+}
+
 /// What `--metadata-file` says, without what names one run of a build.
 fn metadata(project: &Project) -> Value {
     let mut metadata: Value = serde_json::from_str(&project.read("meta.json")).expect("JSON");

@@ -95,11 +95,30 @@ fn a_dockerfile_without_a_key_is_said_and_goes_by_its_files() {
     work.commit("gen.Dockerfile", "FROM scratch\nADD https://example.com/x /x\nCOPY tools /t\n");
     work.push("refs/heads/main");
     work.git(&["checkout", "-q", "-B", "topic"]);
+    // Of what the ignore file leaves out git knows enough.
+    work.commit("README.md", "other words\n");
+    let ended = tags(&world, &work, &[]).1;
+    assert!(!ended.said().contains("no content key for"), "{}", ended.stderr);
     work.commit("tools/list", "two\n");
     let (answer, ended) = tags(&world, &work, &[]);
     assert_eq!(answer["touched"], false);
     assert!(ended.said().contains("no content key for"), "{}", ended.stderr);
     assert!(ended.said().contains("`https://example.com/x` does not say"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_pull_request_that_has_moved_on_is_refused() {
+    let world = World::new();
+    let work = start(&world);
+    let github = GitHub::start();
+    let head = work.commit("tools/list", "two\n");
+    work.push("refs/heads/topic");
+    let clone = world.shallow("clone", "refs/heads/main");
+    let asked = |sha: &str| step(&clone, &github, &head).run(&["tags", "--sha", sha]);
+    assert_eq!(asked(&head).json()["revision"], head.as_str());
+    let ended = asked(&"c".repeat(40));
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.said().contains("pull request 7 is at"), "{}", ended.stderr);
 }
 
 /// The key that `kitwright plan` tells in a clone, as the building workflow would.

@@ -79,6 +79,22 @@ fn modes_and_links_count() {
 }
 
 #[test]
+fn extended_attributes_count() {
+    let (_folder, directory) = context(FILES);
+    let all = read("/", &[]);
+    let mut memory = Memory::empty();
+    let mut digests = vec![digest(&directory, &all, &mut memory).unwrap()];
+    for (path, value) in [("src/a", "1"), ("src/a", "2"), ("src", "2")] {
+        memory.age();
+        xattr::set(directory.root.join(path), "user.test", value.as_bytes()).unwrap();
+        digests.push(digest(&directory, &all, &mut memory).unwrap());
+    }
+    digests.sort_unstable();
+    digests.dedup();
+    assert_eq!(digests.len(), 4);
+}
+
+#[test]
 fn a_link_that_is_read_counts_with_what_it_leads_to() {
     let (_folder, directory) = context(FILES);
     fs_err::os::unix::fs::symlink("src", directory.root.join("current")).unwrap();
