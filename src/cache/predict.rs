@@ -113,21 +113,18 @@ pub fn predict(keys: &[StepKey], refs: &[CacheRef<'_>], contents: &dyn Contents)
     let readable = refs.iter().enumerate().filter_map(|(at, r)| Some((at, r.config?)));
     let lookups = Lookup::all(readable, keys, &contents);
     let rivals = Rivals::find(keys, &lookups);
-    let mut steps: Vec<Step> = keys
-        .iter()
-        .enumerate()
-        .map(|(at, key)| {
-            let (outcome, layers) = outcome(at, keys, &lookups, &rivals, &contents);
-            Step {
-                vertex: key.vertex,
-                name: key.name.clone(),
-                needed: Needed::No,
-                outcome,
-                layers,
-                inputs: inputs(&key.key).iter().map(|input| input.step).collect(),
-            }
-        })
-        .collect();
+    let mut steps: Vec<Step> = Vec::with_capacity(keys.len());
+    for (at, key) in keys.iter().enumerate() {
+        let (outcome, layers) = outcome(at, keys, &steps, (&lookups, &rivals), &contents);
+        steps.push(Step {
+            vertex: key.vertex,
+            name: key.name.clone(),
+            needed: Needed::No,
+            outcome,
+            layers,
+            inputs: inputs(&key.key).iter().map(|input| input.step).collect(),
+        });
+    }
     mark_needed(&mut steps, keys, &lookups);
     let opaque = refs.iter().enumerate().filter(|(_, r)| r.config.is_none()).map(|(at, _)| at);
     Prediction {
@@ -162,37 +159,46 @@ fn inputs(key: &Key) -> &[super::keys::Input] {
     }
 }
 
+/// What happens to a step, given what happens to the `below` ones.
 fn outcome(
     at: usize,
     keys: &[StepKey],
-    lookups: &[(usize, Lookup<'_>)],
-    rivals: &Rivals,
+    below: &[Step],
+    (lookups, rivals): (&[(usize, Lookup<'_>)], &Rivals),
     contents: &Contained,
 ) -> (Outcome, BTreeMap<Digest, u64>) {
     if matches!(keys[at].key, Key::Root(_) | Key::Result(_)) {
         return (Outcome::Source, BTreeMap::new());
     }
     let mut rival = None;
+    let mut open: Vec<(usize, usize)> = Vec::new();
     for (by, lookup) in lookups {
-        if let Known::Held { layers, by_content, .. } = lookup.find(at) {
-            match rivals.of(*by, at) {
-                None => return (Outcome::Served { by: *by, by_content }, layers),
-                found => rival = rival.or(found),
+        let known = lookup.find(at);
+        if !matches!(known, Known::Held { .. } | Known::Perhaps { .. }) {
+            continue;
+        }
+        if let Some(found) = rivals.of(*by, at) {
+            rival = rival.or(Some(found));
+            continue;
+        }
+        match known {
+            Known::Held { layers, by_content, .. } => {
+                return (Outcome::Served { by: *by, by_content }, layers);
             }
+            Known::Perhaps { input } => open.push((*by, input)),
+            Known::KeyOnly | Known::Nothing => {}
         }
     }
-    for (by, lookup) in lookups {
-        if let Known::Perhaps { input } = lookup.find(at) {
-            match rivals.of(*by, at) {
-                None => return (Outcome::Open { by: *by, input }, BTreeMap::new()),
-                found => rival = rival.or(found),
-            }
-        }
+    // The cache that serves the input knows best what that contains.
+    let serves = |(by, input): &&(usize, usize)| {
+        let served = below.get(*input).map(|step| &step.outcome);
+        matches!(served, Some(Outcome::Served { by: server, .. }) if server == by)
+    };
+    if let Some((by, input)) = open.iter().find(serves).or(open.first()) {
+        return (Outcome::Open { by: *by, input: *input }, BTreeMap::new());
     }
-    if let Some(input) = rival {
-        return (Outcome::Runs(Why::Rival(input)), BTreeMap::new());
-    }
-    (Outcome::Runs(why::why(at, keys, lookups, contents)), BTreeMap::new())
+    let why = rival.map_or_else(|| why::why(at, keys, lookups, contents), Why::Rival);
+    (Outcome::Runs(why), BTreeMap::new())
 }
 
 /// Walks from the result to what it needs: nothing below a step that is served.

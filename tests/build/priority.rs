@@ -129,3 +129,54 @@ fn read_file(project: &Project, registry: &Registry, tags: &[&str]) -> String {
     project.fates(&fresh_engine(), &all);
     project.read("out/f")
 }
+
+#[test]
+fn every_platform_has_an_order_of_its_own() {
+    let Some(project) = Project::new(
+        "FROM scratch AS one\nCOPY one /one\nFROM scratch AS two\nCOPY two /two\n\
+         FROM scratch\nARG TARGETARCH\nCOPY --link --from=one /one /$TARGETARCH\n\
+         COPY --link --from=two /two /two\n",
+    ) else {
+        return;
+    };
+    let Some(registry) = registry::start() else { return };
+    let platforms = ["--platform=linux/amd64,linux/arm64"];
+    project.write("one", "1");
+    project.write("two", "other");
+    write(&project, &registry, "a", &platforms);
+    project.write("one", "other");
+    project.write("two", "2");
+    write(&project, &registry, "b", &platforms);
+    project.write("one", "1");
+    assert!(imports(&project, &registry, &["a", "b"], &platforms).starts_with("[[a],[b]"));
+    let caches = [cache(&registry, "a"), cache(&registry, "b")];
+    let args = ["--cache-from", &caches[0], "--cache-from", &caches[1], platforms[0]];
+    let fates = project.fates(&fresh_engine(), &args);
+    let ran = |name: &&String| fates[*name] == Fate::Ran;
+    let ran: Vec<_> = fates.keys().filter(|name| !name.contains("LINK")).filter(ran).collect();
+    assert!(ran.is_empty(), "{fates:#?}");
+}
+
+#[test]
+fn a_key_without_result_in_the_first_cache_hides_no_result_of_the_second() {
+    let Some(project) = Project::new(
+        "FROM busybox AS y\nRUN date > /y\nFROM busybox AS x\nCOPY --from=y /y /y\nRUN cat /y > /x\n\
+         FROM x\nARG Z\nRUN --mount=type=bind,from=y,source=/y,target=/yy echo $Z; cat /yy\n",
+    ) else {
+        return;
+    };
+    let Some(registry) = registry::start() else { return };
+    let image = registry.reference("app:latest");
+    let full = format!("{},mode=max", cache(&registry, "max"));
+    let export = ["--push", "-t", &image, "--cache-to", "type=inline", "--cache-to", &full];
+    project.fates(&fresh_engine(), &export);
+    let inline = format!("type=registry,ref={image}");
+    let max = cache(&registry, "max");
+    for order in [[&inline, &max], [&max, &inline]] {
+        let args = ["--cache-from", order[0], "--cache-from", order[1], "--build-arg=Z=2"];
+        let fates = project.fates(&fresh_engine(), &args);
+        let step = |part: &str| fates.iter().find(|(name, _)| name.contains(part)).map(|(_, f)| *f);
+        assert_eq!(step("date"), Some(Fate::Cached), "{order:?} {fates:#?}");
+        assert_eq!(step("echo"), Some(Fate::Ran), "{order:?} {fates:#?}");
+    }
+}
