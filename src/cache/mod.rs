@@ -1,8 +1,10 @@
 //! Import planning, cache exports, and cache mounts that outlive their engine.
 pub mod config;
 pub mod explain;
+pub mod faults;
 pub mod hierarchy;
 pub mod keys;
 pub mod mounts;
 pub mod predict;
 pub mod probe;
+pub mod watch;

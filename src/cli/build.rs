@@ -1,15 +1,18 @@
 //! `kitwright build`: compiles a Dockerfile, has an engine solve it, and puts the result where it
 //! belongs.
 mod actions;
+mod caching;
 mod check;
+mod events;
+mod graphs;
 mod load;
 mod mounts;
 mod native;
 mod outputs;
-mod ran;
 mod request;
 mod result;
 mod reuse;
+mod solving;
 mod staging;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +22,6 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{EngineArgs, OutputArgs, ProgressArgs, SecretArgs, SourceArgs};
@@ -35,8 +37,7 @@ use super::source::Source;
 use crate::cache::probe::Answer;
 use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
-use crate::engine::solve::{SolveRequest, SolveResult, solve};
-use crate::engine::status::StatusEvent;
+use crate::engine::solve::SolveResult;
 use crate::oci::digest::Digest;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
 use actions::Actions;
@@ -44,6 +45,7 @@ use mounts::{MountArgs, Mounts};
 use outputs::Exports;
 use request::Request;
 use reuse::Reuse;
+use solving::{Failed, Solving};
 use staging::Staging;
 
 /// Build an image from a Dockerfile
@@ -61,6 +63,8 @@ pub(super) struct Build {
     progress: ProgressArgs,
     #[command(flatten)]
     cache: CacheArgs,
+    #[command(flatten)]
+    faults: caching::FaultArgs,
     #[command(flatten)]
     mounts: MountArgs,
     /// What compiles the Dockerfile: `native`, the engine's `dockerfile.v0`, or a frontend image
@@ -138,7 +142,7 @@ impl Build {
         if let (Some(path), Some(shown)) = (&self.timeline, &shown) {
             result::write(path, &shown.timeline.render(path))?;
         }
-        self.report(&outcome?)
+        outcome.map(drop)
     }
 
     const fn reuses(&self) -> bool {
@@ -179,7 +183,7 @@ impl Build {
     }
 }
 
-/// A build that succeeded.
+/// An image that was built or found.
 struct Built {
     solve_ref: String,
     result: SolveResult,
@@ -221,7 +225,8 @@ impl Job<'_> {
         };
         let reuse = match reuse {
             Some(Found::Image(result)) => {
-                return Ok(Built { solve_ref: session.session_id().to_owned(), result });
+                let built = Built { solve_ref: session.session_id().to_owned(), result };
+                return self.args.report(&built).map(|()| built);
             }
             Some(Found::Nothing(reuse)) => Some(reuse),
             None => None,
@@ -236,31 +241,16 @@ impl Job<'_> {
             self.display.phase("probe", waiting, Timestamp::now()).await;
         }
         let staging = self.staging(&plan, &imports);
-        let mut mounts = self.mounts(&plan, staging.expected().as_ref()).await?;
+        let mounts = self.mounts(&plan, staging.expected().as_ref()).await?;
         let explaining = self.explaining(&plan)?;
-        let (events, ran) = ran::watch(self.display.events());
         let mut builder = self.interruptible(starting.ready()).await?;
         if builder.is_private() {
             self.display.phase("boot", builder.booted.0, builder.booted.1).await;
         }
-        let built =
-            self.solve(plan, session, &staging, &mut builder, mounts.as_mut(), events).await;
-        if let Ok(built) = &built {
-            let ran = ran.await.unwrap_or_default();
-            if let Some(mounts) = mounts {
-                mounts.save(&ran, &builder.client, &self.cancel, self.display).await;
-            }
-            if let Some(explaining) = explaining {
-                let pushed = self.request.pushed_name().and(built.result.image_digest());
-                let pushed = pushed.and_then(|digest| digest.parse().ok());
-                explaining.finish(&ran, pushed, self.display).await;
-            }
-        }
+        let caches = (imports, staging, mounts);
+        let after = (reuse, explaining);
+        let built = self.solve(plan, session, caches, after, &mut builder).await;
         builder.release().await;
-        if let (Ok(built), Some(reuse)) = (&built, &reuse) {
-            let note = reuse.keep(&built.result.exporter_response).await?;
-            self.display.notes(note).await;
-        }
         built
     }
 
@@ -421,14 +411,14 @@ impl Job<'_> {
         Ok(Some(Explaining::begin(subject, self.args.explain, client, image)))
     }
 
+    /// Builds, hands the result out, and then writes the caches.
     async fn solve(
         &self,
         plan: Plan,
         session: SessionBuilder,
-        staging: &Staging,
+        (imports, staging, mut mounts): (Vec<Answer>, Staging, Option<Mounts>),
+        (reuse, explaining): (Option<Box<Reuse>>, Option<Explaining>),
         builder: &mut Builder,
-        mut mounts: Option<&mut Mounts>,
-        events: mpsc::Sender<StatusEvent>,
     ) -> Result<Built, Failure> {
         let mut session = self.session(session)?;
         // Kept until the build has ended.
@@ -440,59 +430,54 @@ impl Job<'_> {
             session = session.directory("dockerfile", directory.path());
         }
         let Exports { exports, loads } = Exports::prepare(&self.request)?;
-        let mut request = match &plan {
-            Plan::Frontend(name, options) => SolveRequest::frontend(name, options.clone()),
-            Plan::Native(compiled, _) => native::request(compiled, &self.request.attestations),
-        };
-        request.exports = exports;
-        if let Plan::Native(compiled, _) = &plan {
-            native::describe(compiled, &mut request.exports);
-        }
-        request.cache_imports = staging.imports();
-        request.cache_exports.clone_from(&self.caches.exports);
-        request.entitlements.clone_from(&self.request.entitlements);
-        // A record is written and synced before a build may end; nobody reads the private engine's.
-        request.internal = self.args.no_history || builder.is_private();
-        let solve_ref = request.solve_ref.clone();
-        let client = builder.client.clone();
-        let mut filling = None;
-        if let Some(mounts) = &mut mounts {
-            let certain = staging.is_certain();
-            filling = mounts.fill(&client, certain, &self.cancel, self.display).await;
-        }
-        let filling = filling.as_ref();
-        let solving = async {
-            match &plan {
-                Plan::Native(compiled, _)
-                    if native::needs_gateway(compiled)
-                        || filling.is_some()
-                        || staging.is_staged() =>
-                {
-                    let cancel = &self.cancel;
-                    let order = (staging, filling);
-                    native::build(&client, request, session, events, cancel, compiled, order).await
-                }
-                _ => solve(&client, request, session, events, &self.cancel).await,
+        let mut solving = Solving::open(self, &plan, builder, session, exports, imports, staging)?;
+        let (solve_ref, result, watch) = match solving.build(builder, mounts.as_mut()).await {
+            Ok(built) => built,
+            Err((failed, watch)) => {
+                solving.export_finished(builder, &watch).await;
+                return Err(match failed {
+                    Failed::Solve(error @ SolveError::Session(_)) => {
+                        load::cause(loads, error).await
+                    }
+                    Failed::Solve(error) => error.into(),
+                    Failed::Other(failure) => failure,
+                });
             }
-        };
-        let result = tokio::select! {
-            result = solving => result,
-            error = builder.lost() => return Err(error.into()),
-        };
-        // A private engine's supervisor knows better why the connection broke.
-        if matches!(result, Err(SolveError::Lost { .. }))
-            && let Some(error) = builder.cause_of_death().await
-        {
-            return Err(error.into());
-        }
-        let result = match result {
-            Err(error @ SolveError::Session(_)) => return Err(load::cause(loads, error).await),
-            ended => ended?,
         };
         for load in loads {
             let place = load.finish(&result).await?;
             self.display.note(place).await;
         }
-        Ok(Built { solve_ref, result })
+        let built = Built { solve_ref, result };
+        self.deliver(&built, reuse).await?;
+        let ran = solving.ran(&watch);
+        if let Some(mounts) = mounts {
+            mounts.save(&ran, &builder.client, &self.cancel, self.display).await;
+        }
+        if let Some(explaining) = explaining {
+            let pushed = self.request.pushed_name().and(built.result.image_digest());
+            let pushed = pushed.and_then(|digest| digest.parse().ok());
+            explaining.finish(&ran, pushed, self.display).await;
+        }
+        solving.export_caches(builder, &watch).await?;
+        Ok(built)
+    }
+
+    /// Says what was built, writes the result files and gives the image its key.
+    async fn deliver(&self, built: &Built, reuse: Option<Box<Reuse>>) -> Result<(), Failure> {
+        let names: Vec<_> = built.result.image_names().map(str::to_owned).collect();
+        if let Some(digest) = built.result.image_digest() {
+            let line = match names.is_empty() {
+                true => format!("built {digest}"),
+                false => format!("built {} as {digest}", names.join(", ")),
+            };
+            self.display.note(line).await;
+        }
+        self.args.report(built)?;
+        if let Some(reuse) = reuse {
+            let note = reuse.keep(&built.result.exporter_response).await?;
+            self.display.notes(note).await;
+        }
+        Ok(())
     }
 }

@@ -134,6 +134,13 @@ impl Builder {
         tokio::time::timeout(Duration::from_secs(1), self.lost()).await.ok()
     }
 
+    /// Gives a private engine back and waits for its end, so that the next one is another.
+    pub(super) async fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.release().await;
+        }
+    }
+
     /// Ends the use of the daemon; waits for a private one to stop if nobody else uses it.
     pub(super) async fn release(self) {
         drop(self.client);

@@ -19,9 +19,10 @@ use wire::llb_bridge_client::LlbBridgeClient;
 use super::client::{Client, MESSAGE_LIMIT};
 use super::connect::Channel;
 use super::failure::{self, Known, SolveError};
+use super::open_session::{Offer, OpenSession};
 use super::session::SessionBuilder;
 use super::session::error::chain;
-use super::solve::{CacheEntry, Running, SolveRequest, SolveResult, SolveSource};
+use super::solve::{CacheEntry, SolveRequest, SolveResult, SolveSource};
 use super::status::StatusEvent;
 
 /// The metadata key that ties a call to its build.
@@ -112,6 +113,13 @@ impl ClientResult {
         Self { refs, single: true, metadata: BTreeMap::new() }
     }
 
+    /// Several results that no exporter looks at, for caches alone.
+    #[must_use]
+    pub fn parts(solved: Vec<SolveRef>) -> Self {
+        let named = solved.into_iter().enumerate().map(|(number, part)| (number.to_string(), part));
+        Self { refs: named.collect(), single: false, metadata: BTreeMap::new() }
+    }
+
     /// Adds what exporters and attestations read.
     #[must_use]
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<Bytes>) -> Self {
@@ -172,12 +180,32 @@ pub async fn build<F>(
 where
     F: AsyncFnOnce(&Bridge) -> Result<ClientResult, SolveError>,
 {
+    let mut session = Offer::new(&mut request, session)?.open(client, None);
+    let result = build_in(&mut session, client, request, events, cancel, frontend).await;
+    session.end_with(result).await
+}
+
+/// The same in a session that is open.
+///
+/// # Errors
+///
+/// As [`build`] gives them.
+pub async fn build_in<F>(
+    session: &mut OpenSession,
+    client: &Client,
+    mut request: SolveRequest,
+    events: mpsc::Sender<StatusEvent>,
+    cancel: &CancellationToken,
+    frontend: F,
+) -> Result<SolveResult, SolveError>
+where
+    F: AsyncFnOnce(&Bridge) -> Result<ClientResult, SolveError>,
+{
     request.source = SolveSource::Client;
     let bridge = Bridge::new(client, &request.solve_ref);
     let own = Mutex::new(None);
-    let running = Running::start(client, request, session, events)?;
-    let result = running
-        .finish(cancel, async |wire| {
+    let result = session
+        .run(request, events, cancel, async |wire| {
             let mut control = client.control();
             let mut build = std::pin::pin!(control.solve(wire));
             let drive = async {

@@ -19,6 +19,7 @@ pub mod host_ca;
 pub mod identity;
 pub mod install;
 mod lease;
+pub mod open_session;
 pub mod private;
 pub mod programs;
 pub mod session;

@@ -1,27 +1,20 @@
 //! One build: the solve call with its status stream and its session, and their common end.
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use buildkit_rs_proto::moby::buildkit::v1 as control;
 use buildkit_rs_proto::pb;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
-use super::failure::{self, Known, SolveError};
+use super::failure::SolveError;
 use super::identity;
-use super::session::{Failures, SessionBuilder, SessionError, tunnel};
-use super::status::{self, StatusEvent};
-use super::targets::{self, Targets};
+use super::open_session::Offer;
+use super::session::SessionBuilder;
+use super::status::StatusEvent;
+use super::targets;
 use crate::oci::manifest::Descriptor;
-
-/// How long the status stream may stay silent once the build has ended.
-const STATUS_SILENCE: Duration = Duration::from_secs(5);
 
 /// What to build and where its result goes.
 #[derive(Debug)]
@@ -114,6 +107,15 @@ pub struct Export {
     pub target: ExportTarget,
 }
 
+impl Export {
+    /// The same export in a further build of the session that has its target already.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let (kind, attributes) = (self.kind.clone(), self.attributes.clone());
+        Self { kind, attributes, target: ExportTarget::Engine }
+    }
+}
+
 /// Where the client puts what an exporter sends.
 pub enum ExportTarget {
     /// Nowhere: the daemon keeps or pushes the result itself.
@@ -195,162 +197,13 @@ pub async fn solve(
     events: mpsc::Sender<StatusEvent>,
     cancel: &CancellationToken,
 ) -> Result<SolveResult, SolveError> {
-    let running = Running::start(client, request, session, events)?;
-    let call = client.clone();
-    running.finish(cancel, async move |wire| call.control().solve(wire).await).await
+    let mut request = request;
+    let mut session = Offer::new(&mut request, session)?.open(client, None);
+    let result = session.solve(request, events, cancel).await;
+    session.end_with(result).await
 }
 
-/// A build whose session and status stream run.
-pub(crate) struct Running {
-    client: Client,
-    wire: control::SolveRequest,
-    targets: Targets,
-    known: Known,
-    failures: Failures,
-    /// Ends the session, also when the build is given up on.
-    over: DropGuard,
-    tunnel: JoinHandle<Result<(), SessionError>>,
-    status: Forwarding,
-}
-
-impl Running {
-    /// Opens the session and the status stream; neither is waited for.
-    pub(crate) fn start(
-        client: &Client,
-        mut request: SolveRequest,
-        session: SessionBuilder,
-        events: mpsc::Sender<StatusEvent>,
-    ) -> Result<Self, SolveError> {
-        let (session, targets) =
-            Targets::offer(&mut request, session).map_err(SolveError::Session)?;
-        let session = session.build();
-        let failures = session.scope.failures().clone();
-        let wire = wire(request, &session.id);
-        let over = CancellationToken::new();
-        let tunnel = tokio::spawn(tunnel::run(client.clone(), session, over.clone()));
-        let known = Known::new(wire.definition.as_ref());
-        let status = Forwarding::start(client.clone(), wire.r#ref.clone(), events, known.clone());
-        let over = over.drop_guard();
-        Ok(Self { client: client.clone(), wire, targets, known, failures, over, tunnel, status })
-    }
-
-    /// Makes the call that ends with the build, and brings everything else to its end after it.
-    pub(crate) async fn finish<F>(
-        self,
-        cancel: &CancellationToken,
-        call: F,
-    ) -> Result<SolveResult, SolveError>
-    where
-        F: AsyncFnOnce(
-            control::SolveRequest,
-        ) -> Result<tonic::Response<control::SolveResponse>, tonic::Status>,
-    {
-        let Self { client, wire, targets, known, failures, over, mut tunnel, status } = self;
-        let mut broken = None;
-        let reply = {
-            let mut reply = std::pin::pin!(call(wire));
-            tokio::select! {
-                reply = reply.as_mut() => Some(reply),
-                ended = &mut tunnel => {
-                    broken = Some(joined(ended));
-                    // The daemon mostly fails the build itself, and says more about why.
-                    tokio::time::timeout(STATUS_SILENCE, reply).await.ok()
-                }
-                // Dropping the call is what tells the daemon to stop.
-                () = cancel.cancelled() => None,
-            }
-        };
-        drop(over);
-        let session = match broken {
-            Some(ended) => ended,
-            None => joined(tunnel.await),
-        };
-        let streamed = status.join().await;
-        if let Some(error) = failures.take() {
-            return Err(SolveError::Session(error));
-        }
-        if cancel.is_cancelled() {
-            return Err(SolveError::Cancelled);
-        }
-        let lost = |status| failure::decode(&client, &known, status);
-        match reply {
-            Some(Ok(reply)) => {
-                session.map_err(SolveError::Session)?;
-                streamed.map_err(lost)?;
-                let exporter_response = reply.into_inner().exporter_response;
-                targets.record(&exporter_response).map_err(SolveError::Session)?;
-                Ok(SolveResult { exporter_response })
-            }
-            Some(Err(status)) => Err(lost(status)),
-            None => {
-                session.map_err(SolveError::Session)?;
-                Err(SolveError::Cancelled)
-            }
-        }
-    }
-}
-
-fn joined(
-    ended: Result<Result<(), SessionError>, tokio::task::JoinError>,
-) -> Result<(), SessionError> {
-    ended.unwrap_or_else(|error| Err(SessionError::Broken { problem: error.to_string() }))
-}
-
-/// The task that passes status messages on.
-struct Forwarding {
-    /// How many it has passed on.
-    passed: Arc<AtomicU64>,
-    task: AbortOnDropHandle<Result<(), tonic::Status>>,
-}
-
-impl Forwarding {
-    /// Passes the daemon's status messages on until the build has ended.
-    fn start(
-        client: Client,
-        solve_ref: String,
-        events: mpsc::Sender<StatusEvent>,
-        known: Known,
-    ) -> Self {
-        let passed = Arc::new(AtomicU64::new(0));
-        let count = passed.clone();
-        let task = tokio::spawn(async move {
-            let request = control::StatusRequest { r#ref: solve_ref };
-            let mut messages = client.control().status(request).await?.into_inner();
-            while let Some(message) = messages.message().await? {
-                for event in status::events(message) {
-                    known.watch(&event);
-                    // When nobody listens the stream is still read, so that it can end.
-                    let _ = events.send(event).await;
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Ok(())
-        });
-        Self { passed, task: AbortOnDropHandle::new(task) }
-    }
-
-    /// Waits for the end of the stream, or for its silence: the build has ended, and a stream that
-    /// hangs must not take its result away.
-    async fn join(mut self) -> Result<(), tonic::Status> {
-        let mut seen = None;
-        loop {
-            match tokio::time::timeout(STATUS_SILENCE, &mut self.task).await {
-                Ok(Ok(ended)) => return ended,
-                Ok(Err(error)) => return Err(tonic::Status::internal(error.to_string())),
-                Err(_) => {
-                    let now = Some(self.passed.load(Ordering::Relaxed));
-                    if now == seen {
-                        self.task.abort();
-                        return Ok(());
-                    }
-                    seen = now;
-                }
-            }
-        }
-    }
-}
-
-fn wire(request: SolveRequest, session: &str) -> control::SolveRequest {
+pub(super) fn wire(request: SolveRequest, session: &str) -> control::SolveRequest {
     let SolveRequest { solve_ref, source, mut frontend_options, exports, .. } = request;
     let imports: Vec<_> = request.cache_imports.into_iter().map(cache_entry).collect();
     let (definition, frontend, frontend_inputs) = match source {

@@ -13,7 +13,7 @@ use super::session::{SessionBuilder, SessionError};
 use super::solve::{CacheEntry, ExportTarget, SolveRequest};
 
 /// What is entered into the indexes of local stores when the build has succeeded.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Targets {
     layouts: Vec<PathBuf>,
     /// Local caches and the tags under which they are kept.

@@ -5,6 +5,7 @@ mod support;
 mod actions;
 mod addresses;
 mod bench;
+mod cache;
 mod explain;
 mod fate;
 mod interop;

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::graphs::Graphs;
 use super::reuse;
 use super::staging::Staging;
 use crate::cache::mounts::program::{self, Limits};
@@ -256,6 +257,7 @@ impl Filling {
         bridge: &Bridge,
         compiled: &Compiled,
         staging: &Staging,
+        graphs: &Graphs,
     ) -> Vec<AbortOnDropHandle<()>> {
         let mut begun = Vec::new();
         let (failed, mut failure) = mpsc::channel::<()>(1);
@@ -266,6 +268,7 @@ impl Filling {
                 for part in parts {
                     let (bridge, imports, failed) =
                         (bridge.clone(), staging.last(at).to_vec(), failed.clone());
+                    let part = graphs.of(part);
                     let early = async move {
                         if bridge.solve(part, &imports, true).await.is_err() {
                             let _ = failed.send(()).await;

@@ -5,13 +5,14 @@ use buildkit_rs_proto::pb;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::graphs::Graphs;
 use super::mounts::Filling;
 use super::staging::Staging;
 use crate::engine::client::Client;
 use crate::engine::failure::SolveError;
-use crate::engine::gateway::{self, ClientResult, PlatformResult, SolveRef};
-use crate::engine::session::SessionBuilder;
-use crate::engine::solve::{Export, SolveRequest, SolveResult};
+use crate::engine::gateway::{self, Bridge, ClientResult, PlatformResult, SolveRef};
+use crate::engine::open_session::OpenSession;
+use crate::engine::solve::{CacheEntry, Export, SolveRequest, SolveResult};
 use crate::engine::status::StatusEvent;
 use crate::plan::dockerfile::Compiled;
 
@@ -29,15 +30,11 @@ pub(super) fn needs_gateway(compiled: &Compiled) -> bool {
         || compiled.platforms[0].definition.is_empty()
 }
 
-/// The request for a compiled Dockerfile; `attestations` are frontend options.
+/// The request for one graph, or for what the gateway makes; `attestations` are frontend options.
 pub(super) fn request(
-    compiled: &Compiled,
+    definition: pb::Definition,
     attestations: &BTreeMap<String, String>,
 ) -> SolveRequest {
-    let definition = match &compiled.platforms[..] {
-        [only] if !needs_gateway(compiled) => only.definition.to_pb(),
-        _ => pb::Definition::default(),
-    };
     let mut request = SolveRequest::definition(definition);
     request.frontend_options.clone_from(attestations);
     request
@@ -64,23 +61,24 @@ pub(super) fn describe(compiled: &Compiled, exports: &mut [Export]) {
 /// Builds all platforms in one build and returns them as one result, beginning with what does not
 /// wait for `filling`.
 pub(super) async fn build(
+    session: &mut OpenSession,
     client: &Client,
     request: SolveRequest,
-    session: SessionBuilder,
     events: mpsc::Sender<StatusEvent>,
     cancel: &CancellationToken,
     compiled: &Compiled,
-    (staging, filling): (&Staging, Option<&Filling>),
+    (graphs, staging, filling): (&Graphs, &Staging, Option<&Filling>),
 ) -> Result<SolveResult, SolveError> {
     let mut early = Vec::new();
-    gateway::build(client, request, session, events, cancel, async |bridge| {
-        let prepared = staging.prepare(bridge, compiled).await?;
+    gateway::build_in(session, client, request, events, cancel, async |bridge| {
+        let prepared = staging.prepare(bridge, compiled, graphs).await?;
         if let Some(filling) = filling {
-            early = filling.meanwhile(bridge, compiled, staging).await;
+            early = filling.meanwhile(bridge, compiled, staging, graphs).await;
         }
         if let ([only], false) = (&compiled.platforms[..], needs_gateway(compiled)) {
             // The exporters know the config already: nothing else tells this from a single call.
-            let solved = bridge.solve(only.definition.to_pb(), staging.last(0), false).await?;
+            let solved =
+                bridge.solve(graphs.of(only.definition.to_pb()), staging.last(0), false).await?;
             return Ok(ClientResult::files(solved));
         }
         let mut platforms = Vec::new();
@@ -88,7 +86,9 @@ pub(super) async fn build(
             let solved = if platform.definition.is_empty() {
                 SolveRef { id: String::new(), definition: None }
             } else {
-                bridge.solve(platform.definition.to_pb(), staging.last(at), false).await?
+                bridge
+                    .solve(graphs.of(platform.definition.to_pb()), staging.last(at), false)
+                    .await?
             };
             platforms.push(PlatformResult {
                 platform: pb::Platform::from(&platform.platform),
@@ -111,4 +111,17 @@ pub(super) async fn build(
         Ok(result)
     })
     .await
+}
+
+/// Solves parts of a graph as one result, so that a cache export takes them all.
+pub(super) async fn parts(
+    bridge: &Bridge,
+    parts: Vec<pb::Definition>,
+    imports: &[CacheEntry],
+) -> Result<ClientResult, SolveError> {
+    let mut solved = Vec::with_capacity(parts.len());
+    for part in parts {
+        solved.push(bridge.solve(part, imports, false).await?);
+    }
+    Ok(ClientResult::parts(solved))
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use buildkit_rs_proto::pb;
 use futures_util::future::try_join_all;
 
+use super::graphs::Graphs;
 use crate::cache::predict::{Prediction, Stage};
 use crate::cache::probe::Answer;
 use crate::cli::prediction;
@@ -100,6 +101,7 @@ impl Staging {
         &self,
         bridge: &Bridge,
         compiled: &Compiled,
+        graphs: &Graphs,
     ) -> Result<Vec<SolveRef>, SolveError> {
         let mut prepared = Vec::new();
         let rounds = self.platforms.iter().map(|platform| platform.early.len()).max().unwrap_or(0);
@@ -109,7 +111,7 @@ impl Staging {
                 let Some(stage) = platform.early.get(round) else { continue };
                 let imports = self.named(&stage.imports);
                 for part in parts(compiled, at, &stage.vertices) {
-                    let imports = imports.clone();
+                    let (part, imports) = (graphs.of(part), imports.clone());
                     solves.push(async move { bridge.solve(part, &imports, true).await });
                 }
             }

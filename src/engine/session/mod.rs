@@ -30,6 +30,7 @@ pub use error::{Failures, SessionError};
 pub use scope::Scope;
 
 /// The services of one session, before it is opened.
+#[derive(Clone)]
 pub struct SessionBuilder {
     id: String,
     shared_key: String,

@@ -41,6 +41,12 @@ impl Scope {
         });
     }
 
+    /// Waits until no task runs, while others may still come.
+    pub(crate) async fn idle(&self) {
+        self.join().await;
+        self.tracker.reopen();
+    }
+
     /// Waits until every task has ended.
     pub(crate) async fn join(&self) {
         self.tracker.close();

@@ -15,6 +15,7 @@ mod env;
 mod graph;
 pub mod metadata;
 pub mod render;
+pub mod session;
 pub mod source;
 mod source_map;
 mod state;

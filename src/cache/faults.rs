@@ -1,0 +1,149 @@
+//! Which cache import is at fault when a build that reads caches fails.
+//!
+//! The engine lets a build fail when a blob of a cache breaks on its way, because it has already
+//! decided not to run the step. Solved again without that cache, the build runs the step instead; all
+//! else is done. Input: the engine's message and the imports. Output: those to leave out.
+use std::collections::BTreeSet;
+
+use super::hierarchy;
+use super::probe::ProbedRef;
+use super::watch::Stall;
+use crate::engine::solve::CacheEntry;
+use crate::oci::digest::Digest;
+use crate::oci::reference::ImageReference;
+
+/// What the engine says when content that it counts on cannot be had.
+const FETCHING: [&str; 12] = [
+    "httpReadSeeker",
+    "failed to copy",
+    "failed to fetch",
+    "failed to load cache",
+    "failed to load ref",
+    "failed to get cache",
+    "missing descriptor handlers",
+    "unexpected commit digest",
+    "unexpected commit size",
+    "failed size validation",
+    "unexpected EOF",
+    "failed to do request",
+];
+
+/// The most of a message that a line shows: its end says the most.
+const MESSAGE_ROOM: usize = 400;
+
+/// An import that a build uses.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// What people call it.
+    pub name: String,
+    /// The import.
+    pub entry: CacheEntry,
+    /// What it holds, if it was probed.
+    pub probed: Option<Box<ProbedRef>>,
+}
+
+impl Import {
+    /// An import of which nothing more is known.
+    #[must_use]
+    pub fn new(entry: CacheEntry) -> Self {
+        Self { name: hierarchy::name(&entry), entry, probed: None }
+    }
+
+    /// Whether a blob may be of this cache; nobody has looked into one that was not probed.
+    #[must_use]
+    pub fn may_hold(&self, digest: Digest) -> bool {
+        self.probed.as_ref().is_none_or(|probed| probed.holds(digest))
+    }
+
+    fn holds(&self, digest: Digest) -> bool {
+        self.probed.is_some() && self.may_hold(digest)
+    }
+
+    /// Whether `message` has the address of the repository that the import is in.
+    fn is_named_in(&self, message: &str) -> bool {
+        let name =
+            self.entry.attributes.get("ref").and_then(|name| ImageReference::parse(name).ok());
+        name.is_some_and(|name| {
+            message.contains(&format!("{}/v2/{}/", name.registry(), name.repository()))
+        })
+    }
+}
+
+/// The positions in `imports` of those that a failed build's message blames.
+///
+/// By the digest in it; else by the address of a repository; else, when the message is of content
+/// that could not be fetched, all of them. An upload is never an import's fault.
+#[must_use]
+pub fn culprits(message: &str, imports: &[Import]) -> Vec<usize> {
+    if message.contains("/blobs/uploads/") {
+        return Vec::new();
+    }
+    let blamed = |blame: &dyn Fn(&Import) -> bool| -> Vec<usize> {
+        let numbered = imports.iter().enumerate();
+        numbered.filter(|(_, import)| blame(import)).map(|(index, _)| index).collect()
+    };
+    let digests = digests(message);
+    let by_digest = blamed(&|import| digests.iter().any(|digest| import.holds(*digest)));
+    if !by_digest.is_empty() {
+        return by_digest;
+    }
+    if !FETCHING.iter().any(|words| message.contains(words)) {
+        return Vec::new();
+    }
+    let by_address = blamed(&|import| import.is_named_in(message));
+    if !by_address.is_empty() {
+        return by_address;
+    }
+    // A digest that no probed cache holds is one of a cache that nobody has looked into, or no
+    // cache's at all.
+    if digests.is_empty() { blamed(&|_| true) } else { blamed(&|import| import.probed.is_none()) }
+}
+
+/// The positions in `imports` of those that stand still.
+#[must_use]
+pub fn stalled(stalls: &[Stall], imports: &[Import]) -> Vec<usize> {
+    let is_stuck = |import: &Import| {
+        stalls.iter().any(|stall| match stall {
+            Stall::Manifest(name) => {
+                import.name == *name || name.starts_with(&format!("{}:", import.entry.kind))
+            }
+            Stall::Blob(digest) => import.holds(*digest),
+        })
+    };
+    let stuck = |blame: &dyn Fn(&Import) -> bool| -> Vec<usize> {
+        let numbered = imports.iter().enumerate();
+        numbered.filter(|(_, import)| blame(import)).map(|(index, _)| index).collect()
+    };
+    let found = stuck(&is_stuck);
+    if found.is_empty() { stuck(&|import| import.probed.is_none()) } else { found }
+}
+
+/// An engine's message for a line on the display: its last cause, without what URLs keep secret.
+#[must_use]
+pub fn spoken(message: &str) -> String {
+    let words = message.split_inclusive(char::is_whitespace).map(|word| {
+        match (word.find("://"), word.find('?')) {
+            (Some(scheme), Some(query)) if scheme < query => {
+                let end = word[query..].find(['"', ':', ' ']).map_or(word.len(), |end| query + end);
+                format!("{}{}", &word[..query], &word[end..])
+            }
+            _ => word.to_owned(),
+        }
+    });
+    let text: String = words.collect();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let kept = text.floor_char_boundary(text.len().saturating_sub(MESSAGE_ROOM));
+    if kept == 0 { text } else { format!("…{}", &text[kept..]) }
+}
+
+/// Every `sha256:…` in a text, also where a URL spells its colon as `%3A`.
+fn digests(text: &str) -> BTreeSet<Digest> {
+    let starts = ["sha256:", "sha256%3A", "sha256%3a"];
+    let hex = |start: &str| {
+        let found = text
+            .match_indices(start)
+            .filter_map(|(at, _)| text.get(at + start.len()..at + start.len() + 64));
+        found.filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect::<Vec<Digest>>()
+    };
+    starts.iter().flat_map(|start| hex(start)).collect()
+}

@@ -1,0 +1,233 @@
+//! What a build's status tells about its caches: what is done, what is stuck, what went wrong.
+//!
+//! Input: the status events of a solve. Output: the vertices that finished, imports that do not move
+//! any more, and the errors of cache imports and exports, which the engine reports nowhere else.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::engine::status::StatusEvent;
+use crate::oci::digest::Digest;
+
+/// How the engine names the vertex that reads a cache's manifest.
+const IMPORTING: &str = "importing cache manifest from ";
+/// How the engine names the vertices that write caches.
+const EXPORTING: [&str; 2] = ["exporting cache to ", "exporting to GitHub Actions Cache"];
+
+/// An observer of one solve; clones see the same.
+#[derive(Clone, Debug)]
+pub struct Watch(Arc<Mutex<Seen>>);
+
+#[derive(Debug)]
+struct Seen {
+    vertices: BTreeMap<Digest, Vertex>,
+    parts: BTreeMap<(Digest, String), Part>,
+    /// When something moved last.
+    moved: Instant,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Vertex {
+    name: String,
+    inputs: Vec<Digest>,
+    started: bool,
+    completed: bool,
+    cached: bool,
+    error: Option<String>,
+}
+
+/// A blob on its way.
+#[derive(Clone, Debug)]
+struct Part {
+    current: i64,
+    completed: bool,
+}
+
+/// Work for a cache import that stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// The manifest of this cache does not come: its name as the engine has it.
+    Manifest(String),
+    /// This blob does not come.
+    Blob(Digest),
+}
+
+/// A cache that could not be read or written, as the engine says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheFault {
+    /// The vertex's name without what all have in common: the import's reference.
+    pub what: String,
+    /// The engine's message.
+    pub message: String,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        let (vertices, parts) = (BTreeMap::new(), BTreeMap::new());
+        Self(Arc::new(Mutex::new(Seen { vertices, parts, moved: Instant::now() })))
+    }
+}
+
+impl Watch {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an event in, which came at `now`.
+    pub fn record(&self, event: &StatusEvent, now: Instant) {
+        let mut seen = self.seen();
+        match event {
+            StatusEvent::Vertex(status) => {
+                let vertex = seen.vertices.entry(status.digest).or_default();
+                vertex.name.clone_from(&status.name);
+                vertex.started = status.started.is_some();
+                vertex.completed = status.completed.is_some();
+                vertex.error.clone_from(&status.error);
+                // A cached vertex whose blobs are fetched is told of again, without these.
+                vertex.cached |= status.cached;
+                if !status.inputs.is_empty() {
+                    vertex.inputs.clone_from(&status.inputs);
+                }
+                seen.moved = now;
+            }
+            StatusEvent::Progress(progress) => {
+                let part =
+                    Part { current: progress.current, completed: progress.completed.is_some() };
+                let key = (progress.vertex, progress.id.clone());
+                let known = seen.parts.insert(key, part.clone());
+                // The engine repeats a blob's state also when nothing of it comes.
+                let same =
+                    |old: Part| (old.current, old.completed) == (part.current, part.completed);
+                if !known.is_some_and(same) {
+                    seen.moved = now;
+                }
+            }
+            StatusEvent::Log(_) | StatusEvent::Warning(_) => seen.moved = now,
+        }
+    }
+
+    /// The cache work that has stood still for `limit` while nothing else moved either; `holds` tells
+    /// which blobs are of caches.
+    ///
+    /// A step that runs beside it may be quiet for longer, and would lose its work: it is given four
+    /// times as long.
+    #[must_use]
+    pub fn stalled(
+        &self,
+        now: Instant,
+        limit: Duration,
+        holds: impl Fn(Digest) -> bool,
+    ) -> Vec<Stall> {
+        let seen = self.seen();
+        let mut stalls = Vec::new();
+        let mut waiting = BTreeSet::new();
+        let open = |vertex: &Vertex| vertex.started && !vertex.completed;
+        for (digest, vertex) in seen.vertices.iter().filter(|(_, vertex)| open(vertex)) {
+            if let Some(name) = vertex.name.strip_prefix(IMPORTING) {
+                stalls.push(Stall::Manifest(name.to_owned()));
+                waiting.insert(*digest);
+            }
+        }
+        for ((vertex, id), _) in seen.parts.iter().filter(|(_, part)| !part.completed) {
+            let done = seen.vertices.get(vertex).is_none_or(|vertex| vertex.completed);
+            if let (false, Ok(blob)) = (done, id.parse())
+                && holds(blob)
+            {
+                stalls.push(Stall::Blob(blob));
+                waiting.insert(*vertex);
+            }
+        }
+        let busy = |digest: &Digest| !waiting.contains(digest) && !seen.needs(*digest, &waiting);
+        let others = seen.vertices.iter().any(|(digest, vertex)| open(vertex) && busy(digest));
+        let limit = if others { limit * 4 } else { limit };
+        if now.duration_since(seen.moved) < limit {
+            stalls.clear();
+        }
+        stalls
+    }
+
+    /// The vertices that blobs are under way for, and all that those stand on.
+    #[must_use]
+    pub fn fetching(&self) -> BTreeSet<Digest> {
+        let seen = self.seen();
+        let parts = seen.parts.iter().filter(|(_, part)| !part.completed);
+        let mut open: Vec<Digest> = parts.map(|((vertex, _), _)| *vertex).collect();
+        let mut found = BTreeSet::new();
+        while let Some(digest) = open.pop() {
+            if found.insert(digest)
+                && let Some(vertex) = seen.vertices.get(&digest)
+            {
+                open.extend(&vertex.inputs);
+            }
+        }
+        found
+    }
+
+    /// The vertices whose result is there.
+    #[must_use]
+    pub fn finished(&self) -> BTreeSet<Digest> {
+        let seen = self.seen();
+        let done = |vertex: &Vertex| vertex.completed && vertex.error.is_none();
+        seen.vertices.iter().filter(|(_, v)| done(v)).map(|(digest, _)| *digest).collect()
+    }
+
+    /// The vertices that ran to their end: what they made is the engine's own.
+    #[must_use]
+    pub fn ran(&self) -> BTreeSet<Digest> {
+        let cached = self.cached();
+        self.finished().into_iter().filter(|digest| !cached.contains(digest)).collect()
+    }
+
+    /// The vertices that came from a cache.
+    #[must_use]
+    pub fn cached(&self) -> BTreeSet<Digest> {
+        let seen = self.seen();
+        seen.vertices.iter().filter(|(_, v)| v.cached).map(|(digest, _)| *digest).collect()
+    }
+
+    /// The imports that failed; the engine goes on without them.
+    #[must_use]
+    pub fn import_faults(&self) -> Vec<CacheFault> {
+        self.faults(|name| name.strip_prefix(IMPORTING))
+    }
+
+    /// The exports that failed.
+    #[must_use]
+    pub fn export_faults(&self) -> Vec<CacheFault> {
+        self.faults(|name| Self::is_export(name).then_some(name))
+    }
+
+    /// Whether the engine calls a vertex that writes a cache so.
+    #[must_use]
+    pub fn is_export(name: &str) -> bool {
+        EXPORTING.iter().any(|start| name.starts_with(start))
+    }
+
+    fn faults(&self, name: impl Fn(&str) -> Option<&str>) -> Vec<CacheFault> {
+        let seen = self.seen();
+        let fault = |vertex: &Vertex| {
+            let (what, message) = (name(&vertex.name)?.to_owned(), vertex.error.clone()?);
+            Some(CacheFault { what, message })
+        };
+        seen.vertices.values().filter_map(fault).collect()
+    }
+}
+
+impl Seen {
+    /// Whether `vertex` waits for one of `others`.
+    fn needs(&self, vertex: Digest, others: &BTreeSet<Digest>) -> bool {
+        let mut looked_at = BTreeSet::new();
+        let mut open = vec![vertex];
+        while let Some(digest) = open.pop() {
+            if others.contains(&digest) {
+                return true;
+            }
+            if looked_at.insert(digest)
+                && let Some(vertex) = self.vertices.get(&digest)
+            {
+                open.extend(&vertex.inputs);
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,229 @@
+//! Writes caches once a build's result is out: what it takes, and how it fails, no longer matters to
+//! the image.
+//!
+//! Each export is a solve of its own on the same engine and session. All steps are done there, so
+//! the engine only writes what the cache lacks.
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use buildkit_rs_proto::pb;
+use clap::Args;
+use prost::Message as _;
+
+use super::Plan;
+use super::solving::{Ended, Solving, Work};
+use crate::cache::watch::Watch;
+use crate::cache::{faults, hierarchy};
+use crate::cli::builder::Builder;
+use crate::cli::caching::duration;
+use crate::cli::report::Failure;
+use crate::engine::failure::SolveError;
+use crate::engine::solve::{CacheEntry, Export};
+use crate::fault::{Classified, Fault};
+use crate::oci::digest::Digest;
+use crate::oci::reference::ImageReference;
+use crate::plan::llb::Vertex;
+
+/// How much trouble a cache may make
+#[derive(Clone, Debug, Args)]
+pub(super) struct FaultArgs {
+    /// How long a cache import may stand still before the build goes on without that cache
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
+    pub cache_stall_timeout: Duration,
+    /// How long the cache exports may take together
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
+    pub cache_export_timeout: Duration,
+    /// Fail when a cache cannot be exported
+    #[arg(long, env = "KITWRIGHT_STRICT_CACHE")]
+    pub strict_cache: bool,
+}
+
+/// A good build whose cache was not written.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the image is built, but its cache was not exported to {}", names.join(", "))]
+#[diagnostic(help("without `--strict-cache` that is a warning"))]
+struct ExportError {
+    names: Vec<String>,
+    #[source]
+    cause: Cause,
+}
+
+/// The engine's words for the last export that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Cause(String);
+
+impl Classified for ExportError {
+    fn fault(&self) -> Fault {
+        Fault::Environment
+    }
+}
+
+impl super::Job<'_> {
+    /// The caches that lie in the image itself, which only its own solve can write.
+    pub(super) fn inline_caches(&self, exports: &[Export]) -> Vec<CacheEntry> {
+        let inline = |entry: &&CacheEntry| entry.kind == "inline";
+        let mut caches: Vec<_> = self.caches.exports.iter().filter(inline).cloned().collect();
+        if caches.is_empty() && self.caches.inline.as_ref().is_some_and(|r| pushes_to(exports, r)) {
+            let attributes = BTreeMap::new();
+            caches.push(CacheEntry { kind: "inline".into(), attributes });
+        }
+        caches
+    }
+}
+
+/// Whether an image is pushed into `repository`.
+fn pushes_to(exports: &[Export], repository: &str) -> bool {
+    let Ok(repository) = ImageReference::parse(repository) else { return false };
+    let into = |name: &str| {
+        ImageReference::parse(name).is_ok_and(|name| name.same_repository(&repository))
+    };
+    exports.iter().any(|export| {
+        let pushes = export.attributes.get("push").is_some_and(|push| push == "true");
+        let names = export.attributes.get("name").map_or("", String::as_str);
+        pushes && names.split(',').any(into)
+    })
+}
+
+impl Solving<'_> {
+    /// Writes every cache that is not inline; `watch` saw the build.
+    pub(super) async fn export_caches(
+        &mut self,
+        builder: &mut Builder,
+        watch: &Watch,
+    ) -> Result<(), Failure> {
+        self.next_round(watch);
+        self.graphs.anew.clear();
+        self.export(builder, &[]).await
+    }
+
+    /// Writes what finished of a build that failed, so that the next try begins there.
+    pub(super) async fn export_finished(&mut self, builder: &mut Builder, watch: &Watch) {
+        let Plan::Native(compiled, _) = self.plan else { return };
+        if self.job.caches.exports.iter().all(|entry| entry.kind == "inline") {
+            return;
+        }
+        let finished = self.graphs.originals(watch.finished());
+        let definitions = compiled.platforms.iter().map(|platform| &platform.definition);
+        let parts: Vec<_> = definitions.flat_map(|d| finished_parts(d, &finished)).collect();
+        if parts.is_empty() {
+            return;
+        }
+        self.next_round(watch);
+        self.graphs.anew.clear();
+        // The build has failed already, and that is what the user has to know.
+        let _ = self.export(builder, &parts).await;
+    }
+
+    async fn export(
+        &mut self,
+        builder: &mut Builder,
+        parts: &[pb::Definition],
+    ) -> Result<(), Failure> {
+        let entries = self.job.caches.exports.iter().filter(|entry| entry.kind != "inline");
+        let entries: Vec<CacheEntry> = entries.cloned().collect();
+        let arguments = &self.job.args.faults;
+        let deadline = Instant::now() + arguments.cache_export_timeout;
+        let mut failed = Vec::new();
+        let mut last = String::new();
+        for entry in entries {
+            let name = hierarchy::name(&entry);
+            let strict = entry.attributes.get("ignore-error").is_some_and(|value| value == "false");
+            let work = Work {
+                caches: vec![entry],
+                only: Some(name.clone()),
+                parts: parts.to_vec(),
+                ..Work::default()
+            };
+            match self.export_one(work, builder, deadline).await {
+                Ok(()) => {}
+                Err(Refused::Interrupted) => return Err(SolveError::Cancelled.into()),
+                Err(Refused::Because(reason)) => {
+                    let line = format!("WARNING: no cache was exported to `{name}`: {reason}");
+                    self.job.display.note(line).await;
+                    if strict || arguments.strict_cache {
+                        failed.push(format!("`{name}`"));
+                        last = reason;
+                    }
+                }
+            }
+            self.next_round(&Watch::default());
+        }
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(ExportError { names: failed, cause: Cause(last) }.into()),
+        }
+    }
+
+    async fn export_one(
+        &mut self,
+        work: Work,
+        builder: &mut Builder,
+        deadline: Instant,
+    ) -> Result<(), Refused> {
+        let watch = Watch::default();
+        let stop = self.job.cancel.child_token();
+        let cap = self.job.args.faults.cache_export_timeout;
+        let attempt = self.attempt(work, builder, &watch, &stop);
+        let mut attempt = std::pin::pin!(attempt);
+        let mut late = false;
+        let (_, result) = tokio::select! {
+            done = attempt.as_mut() => done,
+            () = tokio::time::sleep_until(deadline.into()) => {
+                late = true;
+                stop.cancel();
+                attempt.await
+            }
+        };
+        match result {
+            Ok(_) => match watch.export_faults().pop() {
+                Some(fault) => Err(Refused::Because(faults::spoken(&fault.message))),
+                None => Ok(()),
+            },
+            Err(_) if late => {
+                Err(Refused::Because(format!("it took longer than {} s", cap.as_secs_f32())))
+            }
+            Err(Ended::Failed(SolveError::Cancelled)) => Err(Refused::Interrupted),
+            Err(Ended::Failed(error)) => Err(Refused::Because(faults::spoken(&error.to_string()))),
+            Err(Ended::Stalled(_)) => {
+                Err(Refused::Because("a cache that it reads from stands still".into()))
+            }
+            Err(Ended::Gone(_)) => Err(Refused::Because("the engine is gone".into())),
+        }
+    }
+}
+
+/// Why a cache was not written.
+enum Refused {
+    Interrupted,
+    Because(String),
+}
+
+/// The graphs of `definition` that are finished and that nothing finished takes: one for each.
+fn finished_parts(
+    definition: &crate::plan::llb::Definition,
+    finished: &BTreeSet<Digest>,
+) -> Vec<pb::Definition> {
+    let mut taken = BTreeSet::new();
+    for vertex in definition.vertices.iter().filter(|vertex| finished.contains(&vertex.digest)) {
+        taken.extend(inputs(vertex).into_iter().map(|(digest, _)| digest));
+    }
+    let mut parts = Vec::new();
+    let mut seen = BTreeSet::new();
+    for vertex in &definition.vertices {
+        // Which of a step's results is wanted, only those who take it know.
+        for (digest, output) in inputs(vertex) {
+            let is_end = finished.contains(&digest) && !taken.contains(&digest);
+            if is_end && seen.insert((digest, output)) {
+                parts.push(definition.part(digest, output));
+            }
+        }
+    }
+    parts
+}
+
+fn inputs(vertex: &Vertex) -> Vec<(Digest, i64)> {
+    let Ok(op) = pb::Op::decode(vertex.bytes.clone()) else { return Vec::new() };
+    let read = |input: pb::Input| Some((input.digest.parse().ok()?, input.index));
+    op.inputs.into_iter().filter_map(read).collect()
+}

@@ -1,0 +1,372 @@
+//! Solves a build, and solves it again without a cache that broke.
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use buildkit_rs_proto::pb;
+use tokio_util::sync::CancellationToken;
+
+use super::events::{Lens, observed};
+use super::graphs::Graphs;
+use super::mounts::{Filling, Mounts};
+use super::staging::Staging;
+use super::{Job, Plan, native};
+use crate::cache::faults::{self, Import};
+use crate::cache::hierarchy;
+use crate::cache::probe::Answer;
+use crate::cache::watch::{Stall, Watch};
+use crate::cli::builder::Builder;
+use crate::cli::report::Failure;
+use crate::engine::client::Client;
+use crate::engine::failure::SolveError;
+use crate::engine::gateway;
+use crate::engine::open_session::Offer;
+use crate::engine::session::SessionBuilder;
+use crate::engine::solve::{CacheEntry, Export, SolveRequest, SolveResult};
+use crate::oci::digest::Digest;
+use crate::plan::dockerfile::Compiled;
+
+/// A build that can be solved more than once.
+pub(super) struct Solving<'a> {
+    pub(super) job: &'a Job<'a>,
+    pub(super) plan: &'a Plan,
+    client: Client,
+    offer: Offer,
+    exports: Vec<Export>,
+    /// What is known of the caches that are read.
+    answers: Vec<Answer>,
+    /// In which order they are asked.
+    staging: Staging,
+    /// The same caches, as the engine takes them.
+    imports: Vec<Import>,
+    /// Caches that lie in the image itself.
+    inline: Vec<CacheEntry>,
+    round: u32,
+    /// What ran in the solves so far.
+    done: BTreeSet<Digest>,
+    pub(super) graphs: Graphs,
+    filling: Option<Filling>,
+    /// Whether the engine keeps no record of the build.
+    internal: bool,
+}
+
+/// What one solve is for.
+#[derive(Default)]
+pub(super) struct Work {
+    /// Where the result goes.
+    pub exports: Vec<Export>,
+    /// Which caches are written.
+    pub caches: Vec<CacheEntry>,
+    /// Shows nothing but the export of a cache, under this name, and makes no attestations.
+    pub only: Option<String>,
+    /// What is solved instead of the whole plan.
+    pub parts: Vec<pb::Definition>,
+}
+
+/// How a solve ended that failed.
+pub(super) enum Ended {
+    /// As the engine says.
+    Failed(SolveError),
+    /// It was stopped because a cache does not come.
+    Stalled(Vec<Stall>),
+    /// The engine itself is gone.
+    Gone(Failure),
+}
+
+/// Why a build failed.
+pub(super) enum Failed {
+    /// As the engine says.
+    Solve(SolveError),
+    /// For another reason.
+    Other(Failure),
+}
+
+impl<'a> Solving<'a> {
+    /// Offers everything that the build and the solves after it need.
+    pub(super) fn open(
+        job: &'a Job<'a>,
+        plan: &'a Plan,
+        builder: &Builder,
+        session: SessionBuilder,
+        exports: Vec<Export>,
+        answers: Vec<Answer>,
+        staging: Staging,
+    ) -> Result<Self, Failure> {
+        let mut request = SolveRequest::frontend("", Default::default());
+        request.exports = exports;
+        if let Plan::Native(compiled, _) = plan {
+            native::describe(compiled, &mut request.exports);
+        }
+        request.cache_imports = answers.iter().filter_map(Answer::entry).cloned().collect();
+        request.cache_exports.clone_from(&job.caches.exports);
+        let offer = Offer::new(&mut request, session)?;
+        let mut imports: Vec<Import> = request.cache_imports.into_iter().map(Import::new).collect();
+        for answer in &answers {
+            let Answer::Ready(probed) = answer else { continue };
+            if let Some(import) = imports.iter_mut().find(|import| import.name == probed.name) {
+                import.probed = Some(probed.clone());
+            }
+        }
+        let inline = job.inline_caches(&request.exports);
+        Ok(Self {
+            job,
+            plan,
+            client: builder.client.clone(),
+            offer,
+            exports: request.exports,
+            answers,
+            staging,
+            imports,
+            inline,
+            round: 0,
+            done: BTreeSet::new(),
+            graphs: Graphs::default(),
+            filling: None,
+            // A record is written and synced before a build may end; nobody reads the private engine's.
+            internal: job.args.no_history || builder.is_private(),
+        })
+    }
+
+    /// Builds; a cache that breaks on the way is left out and the rest built again, on top of what
+    /// is done.
+    pub(super) async fn build(
+        &mut self,
+        builder: &mut Builder,
+        mounts: Option<&mut Mounts>,
+    ) -> Result<(String, SolveResult, Watch), (Failed, Watch)> {
+        if let Some(mounts) = mounts {
+            let (certain, cancel) = (self.staging.is_certain(), &self.job.cancel);
+            self.filling = mounts.fill(&self.client, certain, cancel, self.job.display).await;
+        }
+        loop {
+            let exports = self.exports.iter().map(Export::again).collect();
+            let work = Work { exports, caches: self.inline.clone(), ..Work::default() };
+            let watch = Watch::default();
+            let cancel = self.job.cancel.clone();
+            let (solve_ref, result) = self.attempt(work, builder, &watch, &cancel).await;
+            let (blamed, message) = match result {
+                Ok(result) => {
+                    self.tell_import_faults(&watch).await;
+                    return Ok((solve_ref, result, watch));
+                }
+                Err(Ended::Gone(failure)) => return Err((Failed::Other(failure), watch)),
+                Err(Ended::Stalled(stalls)) => {
+                    if stalls.iter().any(|stall| matches!(stall, Stall::Manifest(_)))
+                        && let Err(failure) = self.replace_engine(builder).await
+                    {
+                        return Err((Failed::Other(failure), watch));
+                    }
+                    self.graphs.anew.extend(self.graphs.originals(watch.fetching()));
+                    let reason = "nothing came of it any more".to_owned();
+                    (faults::stalled(&stalls, &self.imports), reason)
+                }
+                Err(Ended::Failed(error)) => {
+                    let message = fetch_failure(&error);
+                    let blamed = message.as_ref().map(|m| faults::culprits(m, &self.imports));
+                    match (blamed, message) {
+                        (Some(blamed), Some(message)) if !blamed.is_empty() => (blamed, message),
+                        _ => return Err((Failed::Solve(error), watch)),
+                    }
+                }
+            };
+            self.leave_out(&blamed, &message).await;
+            self.next_round(&watch);
+        }
+    }
+
+    /// Says which caches the engine could not read, and went on without.
+    async fn tell_import_faults(&self, watch: &Watch) {
+        for fault in watch.import_faults() {
+            let reason = faults::spoken(&fault.message);
+            self.job.display.note(format!("no cache from `{}`: {reason}", fault.what)).await;
+        }
+    }
+
+    /// Starts another private engine on the same state.
+    ///
+    /// An engine that reads a cache's manifest can neither be told to stop that, nor can it do
+    /// anything else: its scheduler itself waits.
+    async fn replace_engine(&mut self, builder: &mut Builder) -> Result<(), Failure> {
+        self.job.display.note("the engine is stuck in a cache import: starting another").await;
+        builder.give_back().await;
+        *builder = self.job.args.start_engine()?.ready().await?;
+        self.client = builder.client.clone();
+        Ok(())
+    }
+
+    /// Takes imports out, and says so.
+    async fn leave_out(&mut self, blamed: &[usize], message: &str) {
+        let mut index = 0;
+        let mut dropped = Vec::new();
+        self.imports.retain(|import| {
+            let keep = !blamed.contains(&index);
+            if !keep {
+                dropped.push(import.name.clone());
+            }
+            index += 1;
+            keep
+        });
+        self.answers.retain(|answer| {
+            answer.entry().is_some_and(|entry| !dropped.contains(&hierarchy::name(entry)))
+        });
+        self.staging = self.job.staging(self.plan, &self.answers);
+        let reason = faults::spoken(message);
+        for name in dropped {
+            let line = format!("building on without the cache `{name}`: {reason}");
+            self.job.display.note(line).await;
+        }
+    }
+
+    /// Solves once.
+    pub(super) async fn attempt(
+        &mut self,
+        work: Work,
+        builder: &mut Builder,
+        watch: &Watch,
+        cancel: &CancellationToken,
+    ) -> (String, Result<SolveResult, Ended>) {
+        let request = self.request(&work);
+        let solve_ref = request.solve_ref.clone();
+        let lens = Lens {
+            round: self.round,
+            graphs: self.graphs.clone(),
+            done: self.done.clone(),
+            export: work.only.clone(),
+        };
+        let events = observed(watch, lens, self.job.display.events());
+        let stop = cancel.child_token();
+        let limit = self.job.args.faults.cache_stall_timeout;
+        let mut session = self.offer.open(&self.client, self.graphs.session.clone());
+        let solving = async {
+            let (open, client) = (&mut session, &self.client);
+            let result = match self.plan {
+                _ if !work.parts.is_empty() => {
+                    let imports = request.cache_imports.clone();
+                    let parts = work.parts.iter().map(|part| self.graphs.of(part.clone()));
+                    let parts = parts.collect();
+                    gateway::build_in(open, client, request, events, &stop, async |bridge| {
+                        native::parts(bridge, parts, &imports).await
+                    })
+                    .await
+                }
+                Plan::Native(compiled, _) if self.needs_gateway(compiled, &work) => {
+                    let order = (&self.graphs, &self.staging, self.filling.as_ref());
+                    native::build(open, client, request, events, &stop, compiled, order).await
+                }
+                _ => open.solve(request, events, &stop).await,
+            };
+            session.end_with(result).await
+        };
+        let mut stalls = None;
+        let result = {
+            let mut solving = std::pin::pin!(solving);
+            let private = builder.is_private();
+            tokio::select! {
+                result = solving.as_mut() => result,
+                found = stalled(watch, limit, &self.imports, private) => {
+                    if found.iter().any(|stall| matches!(stall, Stall::Manifest(_))) {
+                        // It would not hear that it is to stop.
+                        return (solve_ref, Err(Ended::Stalled(found)));
+                    }
+                    stalls = Some(found);
+                    stop.cancel();
+                    solving.await
+                }
+                error = builder.lost() => return (solve_ref, Err(Ended::Gone(error.into()))),
+            }
+        };
+        let result = match result {
+            Ok(result) => Ok(result),
+            Err(SolveError::Cancelled) if stalls.is_some() && !cancel.is_cancelled() => {
+                Err(Ended::Stalled(stalls.unwrap_or_default()))
+            }
+            // A private engine's supervisor knows better why the connection broke.
+            Err(error @ SolveError::Lost { .. }) => match builder.cause_of_death().await {
+                Some(cause) => Err(Ended::Gone(cause.into())),
+                None => Err(Ended::Failed(error)),
+            },
+            Err(error) => Err(Ended::Failed(error)),
+        };
+        (solve_ref, result)
+    }
+
+    fn needs_gateway(&self, compiled: &Compiled, work: &Work) -> bool {
+        let ordered = self.filling.is_some() || self.staging.is_staged();
+        native::needs_gateway(compiled) || (ordered && work.only.is_none())
+    }
+
+    fn request(&self, work: &Work) -> SolveRequest {
+        let attestations = &self.job.request.attestations;
+        let mut request = match self.plan {
+            Plan::Frontend(name, options) => SolveRequest::frontend(name, options.clone()),
+            Plan::Native(compiled, _) => {
+                let graph = match &compiled.platforms[..] {
+                    [only] if !self.needs_gateway(compiled, work) => {
+                        self.graphs.of(only.definition.to_pb())
+                    }
+                    _ => pb::Definition::default(),
+                };
+                native::request(graph, attestations)
+            }
+        };
+        if work.only.is_some() {
+            request.frontend_options.retain(|name, _| !name.starts_with("attest:"));
+        }
+        request.exports = work.exports.iter().map(Export::again).collect();
+        // As the offer has completed them.
+        let known = |entry: CacheEntry| {
+            let name = hierarchy::name(&entry);
+            self.imports.iter().find(|import| import.name == name).map(|it| it.entry.clone())
+        };
+        request.cache_imports = self.staging.imports().into_iter().filter_map(known).collect();
+        request.cache_exports.clone_from(&work.caches);
+        request.internal = self.internal || work.only.is_some();
+        request.entitlements.clone_from(&self.job.request.entitlements);
+        request
+    }
+
+    /// Prepares for a further solve after the one that `watch` saw.
+    pub(super) fn next_round(&mut self, watch: &Watch) {
+        self.done = self.ran(watch);
+        self.round += 1;
+        let compiled = match self.plan {
+            Plan::Native(compiled, _) => Some(&**compiled),
+            Plan::Frontend(..) => None,
+        };
+        self.graphs.anew.retain(|digest| !self.done.contains(digest));
+        self.graphs.next(compiled);
+    }
+
+    /// What has run in all solves, the last of which `watch` saw.
+    pub(super) fn ran(&self, watch: &Watch) -> BTreeSet<Digest> {
+        let mut ran = self.graphs.originals(watch.ran());
+        ran.extend(&self.done);
+        ran
+    }
+}
+
+/// Waits until work for a cache has stood still for `limit`.
+///
+/// A manifest that does not come counts only where the engine can be replaced.
+async fn stalled(watch: &Watch, limit: Duration, imports: &[Import], private: bool) -> Vec<Stall> {
+    let holds = |blob| imports.iter().any(|import| import.may_hold(blob));
+    let mut clock = tokio::time::interval(limit / 8 + Duration::from_millis(1));
+    loop {
+        clock.tick().await;
+        let mut stalls = watch.stalled(Instant::now(), limit, holds);
+        stalls.retain(|stall| private || matches!(stall, Stall::Blob(_)));
+        if !stalls.is_empty() {
+            return stalls;
+        }
+    }
+}
+
+/// What the engine says of a build that failed for want of content; `None` when a command ran and
+/// failed, or something else is wrong.
+fn fetch_failure(error: &SolveError) -> Option<String> {
+    match error {
+        SolveError::Environment(error) | SolveError::Step(error) | SolveError::Input(error) => {
+            error.exit_code.is_none().then(|| error.message.clone())
+        }
+        _ => None,
+    }
+}
