@@ -84,13 +84,18 @@ pub fn culprits(message: &str, imports: &[Import]) -> Vec<usize> {
     };
     let digests = digests(message);
     let by_digest = blamed(&|import| digests.iter().any(|digest| import.holds(*digest)));
+    let named = |found: &[usize]| -> Vec<usize> {
+        found.iter().copied().filter(|at| imports[*at].is_named_in(message)).collect()
+    };
     if !by_digest.is_empty() {
-        return by_digest;
+        // Several caches can have a layer in common.
+        let named = named(&by_digest);
+        return if named.is_empty() { by_digest } else { named };
     }
     if !FETCHING.iter().any(|words| message.contains(words)) {
         return Vec::new();
     }
-    let by_address = blamed(&|import| import.is_named_in(message));
+    let by_address = named(&blamed(&|_| true));
     if !by_address.is_empty() {
         return by_address;
     }

@@ -117,7 +117,17 @@ impl ClientResult {
     #[must_use]
     pub fn parts(solved: Vec<SolveRef>) -> Self {
         let named = solved.into_iter().enumerate().map(|(number, part)| (number.to_string(), part));
-        Self { refs: named.collect(), single: false, metadata: BTreeMap::new() }
+        let refs: BTreeMap<_, _> = named.collect();
+        // The engine takes several results for platforms, and wants to know which; nobody looks.
+        let platform = platform_json(&pb::Platform {
+            os: "linux".into(),
+            architecture: "amd64".into(),
+            ..Default::default()
+        });
+        let ids = refs.keys().map(|id| serde_json::json!({ "ID": id, "Platform": platform }));
+        let ids = serde_json::json!({ "Platforms": ids.collect::<Vec<_>>() }).to_string();
+        let metadata = BTreeMap::from([("refs.platforms".to_owned(), ids.into())]);
+        Self { refs, single: false, metadata }
     }
 
     /// Adds what exporters and attestations read.

@@ -12,10 +12,12 @@ use prost::Message as _;
 
 use super::Plan;
 use super::solving::{Ended, Solving, Work};
+use crate::cache::predict::CacheRef;
 use crate::cache::watch::Watch;
 use crate::cache::{faults, hierarchy};
 use crate::cli::builder::Builder;
 use crate::cli::caching::duration;
+use crate::cli::prediction;
 use crate::cli::report::Failure;
 use crate::engine::failure::SolveError;
 use crate::engine::solve::{CacheEntry, Export};
@@ -128,6 +130,11 @@ impl Solving<'_> {
         let mut last = String::new();
         for entry in entries {
             let name = hierarchy::name(&entry);
+            if parts.is_empty() && self.holds_everything(&name) {
+                let line = format!("the cache `{name}` holds everything already: not exported");
+                self.job.display.note(line).await;
+                continue;
+            }
             let strict = entry.attributes.get("ignore-error").is_some_and(|value| value == "false");
             let work = Work {
                 caches: vec![entry],
@@ -153,6 +160,23 @@ impl Solving<'_> {
             true => Ok(()),
             false => Err(ExportError { names: failed, cause: Cause(last) }.into()),
         }
+    }
+
+    /// Whether the cache of this name is one that was read and that lacks no step of the build.
+    fn holds_everything(&self, name: &str) -> bool {
+        let Plan::Native(compiled, _) = self.plan else { return false };
+        let Some(probed) = self.probed(name) else { return false };
+        let vertices = compiled.platforms.iter().flat_map(|platform| &platform.definition.vertices);
+        let is_step = |vertex: &&Vertex| {
+            matches!(vertex.op().op, Some(pb::op::Op::Exec(_) | pb::op::Op::File(_)))
+        };
+        // Most builds run something, and then nobody needs to read the context for this.
+        if vertices.filter(is_step).any(|vertex| self.has_run(vertex.digest)) {
+            return false;
+        }
+        let only = [CacheRef { name: name.to_owned(), config: Some(&probed.config) }];
+        let predictions = prediction::of(&self.job.source, compiled, &only);
+        predictions.iter().all(|prediction| prediction.is_certain() && prediction.is_covered())
     }
 
     async fn export_one(

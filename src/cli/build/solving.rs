@@ -12,7 +12,7 @@ use super::staging::Staging;
 use super::{Job, Plan, native};
 use crate::cache::faults::{self, Import};
 use crate::cache::hierarchy;
-use crate::cache::probe::Answer;
+use crate::cache::probe::{Answer, ProbedRef};
 use crate::cache::watch::{Stall, Watch};
 use crate::cli::builder::Builder;
 use crate::cli::report::Failure;
@@ -322,6 +322,16 @@ impl<'a> Solving<'a> {
         request.internal = self.internal || work.only.is_some();
         request.entitlements.clone_from(&self.job.request.entitlements);
         request
+    }
+
+    /// What the probe of a cache that is read has found.
+    pub(super) fn probed(&self, name: &str) -> Option<&ProbedRef> {
+        self.imports.iter().find(|import| import.name == name)?.probed.as_deref()
+    }
+
+    /// Whether a vertex has run in a solve before this round.
+    pub(super) fn has_run(&self, vertex: Digest) -> bool {
+        self.done.contains(&vertex)
     }
 
     /// Prepares for a further solve after the one that `watch` saw.

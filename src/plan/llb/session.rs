@@ -1,6 +1,6 @@
 //! Ties a marshalled graph to another session.
 //!
-//! The session's id lies inside each local source's op, and so in the digests of all that stands on
+//! The session's id lies inside the op of each source that the client provides, and so in the digests of all that stands on
 //! it.
 use std::collections::BTreeMap;
 
@@ -9,15 +9,14 @@ use prost::Message as _;
 
 use crate::oci::digest::Digest;
 
-/// The attribute of a local source that names its session.
-const SESSION: &str = "local.session";
-/// How local sources begin.
-const LOCAL: &str = "local://";
+/// The attributes of sources that the client provides, a directory or an OCI layout, that name the
+/// session.
+const SESSIONS: [&str; 2] = ["local.session", "oci.session"];
 
-/// The same graph, reading local sources from `session`; `moved` takes in which digests became
+/// The same graph, reading what the client provides from `session`; `moved` takes in which digests became
 /// which.
 ///
-/// Ops that stand on no local source keep their bytes and digests.
+/// Ops that stand on no such source keep their bytes and digests.
 #[must_use]
 pub fn in_session(
     definition: pb::Definition,
@@ -34,12 +33,13 @@ pub fn in_session(
             continue;
         };
         let mut changed = false;
-        if let Some(pb::op::Op::Source(source)) = &mut op.op
-            && source.identifier.starts_with(LOCAL)
-            && let Some(value) = source.attrs.get_mut(SESSION)
-        {
-            session.clone_into(value);
-            changed = true;
+        if let Some(pb::op::Op::Source(source)) = &mut op.op {
+            for name in SESSIONS {
+                if let Some(value) = source.attrs.get_mut(name) {
+                    session.clone_into(value);
+                    changed = true;
+                }
+            }
         }
         for input in &mut op.inputs {
             if let Some(new) = moved.get(&input.digest) {
@@ -81,7 +81,9 @@ mod tests {
     }
 
     fn source(identifier: &str) -> pb::op::Op {
-        let attrs = [(SESSION.to_owned(), "one".to_owned())].into();
+        let is_local = identifier.starts_with("local");
+        let session = is_local.then(|| ("local.session".to_owned(), "one".to_owned()));
+        let attrs = session.into_iter().collect();
         let identifier = identifier.to_owned();
         pb::op::Op::Source(pb::SourceOp { identifier, attrs })
     }
