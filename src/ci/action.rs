@@ -50,6 +50,7 @@ const FLAGS: &[(&str, &str, Kind)] = &[
     ("cache-mounts", "--cache-mounts", Kind::Text),
     ("cache-to", "--cache-to", Kind::Lines),
     ("cgroup-parent", "--cgroup-parent", Kind::Text),
+    ("explain", "--explain", Kind::Switch),
     ("file", "--file", Kind::Text),
     ("labels", "--label", Kind::Lines),
     ("load", "--load", Kind::Switch),

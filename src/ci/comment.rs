@@ -60,7 +60,7 @@ pub struct Data {
     pub revision: String,
     /// The whole build, in seconds.
     pub total: f64,
-    /// Seconds by step; a step from the cache has none.
+    /// Seconds by step, of when it last ran.
     pub steps: BTreeMap<String, f64>,
 }
 
@@ -162,7 +162,7 @@ pub fn render(content: &Content, previous: Option<&Data>) -> String {
     }
     steps(&mut text, &content.record, previous);
     let _ = write!(text, "\n**Try it**\n\n```sh\n{}\n```\n", content.try_it);
-    let own = own_data(content);
+    let own = own_data(content, previous);
     let json = serde_json::to_vec(&own).unwrap_or_default();
     let _ = writeln!(text, "{DATA}{} -->", STANDARD.encode(json));
     text
@@ -225,15 +225,26 @@ fn steps(text: &mut String, record: &Record, previous: Option<&Data>) {
     }
 }
 
-fn own_data(content: &Content) -> Data {
-    let ran = content.record.steps.iter().filter(|step| step.is_instruction() && !step.cached);
-    Data {
+/// What the next comment will need: of what did not run now, the times of when it did.
+fn own_data(content: &Content, previous: Option<&Data>) -> Data {
+    let record = &content.record;
+    let mut data = Data {
         run: content.run.0,
         attempt: content.run.1,
         revision: content.revision.clone(),
-        total: content.record.wall_seconds(),
-        steps: ran.map(|step| (step.name.clone(), step.seconds())).collect(),
+        total: record.wall_seconds(),
+        steps: BTreeMap::new(),
+    };
+    if let (true, Some(previous)) = (record.steps.is_empty(), previous) {
+        data.total = previous.total;
+        data.steps.clone_from(&previous.steps);
     }
+    for step in record.steps.iter().filter(|step| step.is_instruction()) {
+        let before = previous.and_then(|previous| previous.steps.get(&step.name).copied());
+        let time = if step.cached { before } else { Some(step.seconds()) };
+        data.steps.extend(time.map(|time| (step.name.clone(), time)));
+    }
+    data
 }
 
 #[cfg(test)]
@@ -291,6 +302,19 @@ mod tests {
         assert!(body.contains("| `[go 1/2] RUN a` | 7.0 s | 1 min 30 s | – |"), "{body}");
         assert!(body.contains("7.0 s (the build before: 1 min 35 s)"), "{body}");
         assert!(body.contains("1 ran, 1 came from the cache"), "{body}");
+    }
+
+    #[test]
+    fn what_did_not_run_keeps_its_times() {
+        let first = data(&render(&content(), None)).expect("data");
+        let found = Content { record: Record::default(), run: (6, 1), ..content() };
+        let found = data(&render(&found, Some(&first))).expect("data");
+        assert_eq!((found.run, found.total, &found.steps), (6, first.total, &first.steps));
+        let mut cached = content();
+        cached.record.steps[1].cached = true;
+        let cached = data(&render(&cached, Some(&first))).expect("data");
+        assert_eq!(cached.steps, first.steps);
+        assert_eq!(data(&render(&content(), None)), Some(first), "a cached step has no time yet");
     }
 
     #[test]

@@ -197,14 +197,14 @@ impl Stage {
         (answer.status == 200).then(|| answer.headers["docker-content-digest"].clone())
     }
 
-    /// The tags that people use: a content key's is for `--reuse` to find.
+    /// The tags that people use: those of content keys and of lists of referrers are for programs.
     fn tags(&self) -> Vec<String> {
         let answer = self.registry.request("GET", &format!("/v2/{IMAGE}/tags/list"), &[], b"");
         let mut tags: Vec<String> = match answer.status {
             200 => serde_json::from_value(answer.json()["tags"].clone()).unwrap_or_default(),
             _ => Vec::new(),
         };
-        tags.retain(|tag| !tag.starts_with("key-"));
+        tags.retain(|tag| !tag.starts_with("key-") && !tag.starts_with("sha256-"));
         tags.sort();
         tags
     }
@@ -322,12 +322,24 @@ fn a_pull_request_that_touches_the_image_is_waited_for_and_then_merged() {
     assert_eq!(stage.github.bodies().len(), 1);
     stage.tell("2b. a second commit of it, which leaves the image alone");
 
+    // A third one changes the image again, and the comment says why its step ran.
+    stage.work.write("generated.txt", "source again\n");
+    let (_, event) = stage.more("gen.Dockerfile", &dockerfile.replace("one", "again"));
+    let build = stage.run("build-ci-image.yml", "pull_request", &event, 12);
+    assert!(build.good, "{}", build.log);
+    let image = stage.digest("pr-7").expect("an image");
+    let [comment] = &stage.github.bodies()[..] else { panic!("one comment") };
+    let step = comment.lines().find(|line| line.contains("| `[2/2] RUN echo again >/version` |"));
+    let why = step.and_then(|line| line.trim_end_matches(" |").rsplit_once("| "));
+    assert!(why.is_some_and(|(_, why)| why.contains("command")), "{comment}");
+    stage.tell("2c. a third commit of it, which changes the image again");
+
     // The merge: v2 gets the very bytes that the pull request has tested.
     stage.work.git(&["checkout", "-q", "-B", "v2", "origin/v2"]);
     stage.work.git(&["merge", "-q", "--no-ff", "-m", "Merge", "topic"]);
     let merged = stage.work.git(&["rev-parse", "HEAD"]);
     stage.work.push("refs/heads/v2");
-    let ended = stage.run("build-ci-image.yml", "push", &push_event("v2", &merged), 12);
+    let ended = stage.run("build-ci-image.yml", "push", &push_event("v2", &merged), 13);
     assert!(ended.good, "{}", ended.log);
     assert_eq!(stage.digest("v2").as_ref(), Some(&image));
     assert_eq!(stage.digest(&format!("v2-sha-{}", &merged[..7])).as_ref(), Some(&image));
