@@ -185,7 +185,11 @@ impl Bench {
             args.file = Some(dockerfile.display().to_string());
         }
         args.target = args.target.or_else(|| settings.target.clone());
-        let scenarios = settings.choose(&self.scenario)?;
+        let mut scenarios = settings.choose(&self.scenario)?;
+        if self.rounds.is_some() {
+            // What the command line says goes before what a scenario says.
+            scenarios.iter_mut().for_each(|scenario| scenario.rounds = None);
+        }
         let mut clients = vec![Client::own(
             std::env::current_exe().map_err(failed("find", Path::new("/proc/self/exe")))?,
         )];
