@@ -84,7 +84,7 @@ fn the_wait_ends_with_the_run_and_names_the_images_digest() {
 fn an_image_that_is_there_is_not_waited_for() {
     let Some(scene) = scene() else { return };
     let digest = images::push(&scene.registry, "pr-7", Some(&scene.sha));
-    let answer = scene.wait(&[]).json();
+    let answer = scene.wait(&["--appear", "50ms"]).json();
     assert_eq!((&answer["digest"], &answer["run"]), (&digest.into(), &Value::Null));
     assert_eq!(scene.github.world().looks, 0);
 }
