@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::CacheMount;
 use super::artifact::ArtifactError;
 use crate::engine::client::Client;
 use crate::engine::failure::SolveError;
@@ -14,6 +15,11 @@ use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{Export, SolveRequest, SolveResult, solve};
 use crate::engine::status::StatusEvent;
 use crate::oci::registry;
+
+/// How often a mount is looked at before it is taken as it is: another build may work with it.
+const SETTLE_TRIES: usize = 20;
+/// The time between two looks; the engine sends no news of this.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// An engine with all that is needed to move mounts between it and a registry.
 #[derive(Clone)]
@@ -65,6 +71,25 @@ impl Engine {
         let solving = solve(&self.client, request, (self.session)(), events, &cancel);
         within(limit, &cancel, solving).await?;
         Ok(output.await.unwrap_or_default())
+    }
+
+    /// Waits until nothing on the engine holds `mount`.
+    ///
+    /// A second after a solve the engine's cleaning takes hold of every record whose size it does not
+    /// know, to measure it, and a step that finds its mount held is given an empty one. Asking for
+    /// the sizes measures them now.
+    pub(super) async fn settle(&self, mount: &CacheMount) {
+        let id = format!("with id {:?}", mount.id);
+        for _ in 0..SETTLE_TRIES {
+            let records = self.client.disk_usage(vec!["type==exec.cachemount".to_owned()]).await;
+            let held = records.is_ok_and(|records| {
+                records.iter().any(|record| record.in_use && record.description.ends_with(&id))
+            });
+            if !held {
+                return;
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
+        }
     }
 
     /// Solves `definition`, exports the result if asked to, and returns one file of it.

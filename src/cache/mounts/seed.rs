@@ -59,7 +59,11 @@ pub async fn seed(
     let image = root.name_only().with_digest(saved.digest).to_string();
     let definition = program::seed(mount, &image, saved.created.as_second());
     let said = engine.solve(definition, SEED_LIMIT).await?;
-    parse(&said).ok_or(MountError::Report(said))
+    let seeded = parse(&said).ok_or(MountError::Report(said))?;
+    if seeded != Seeded::Kept {
+        engine.settle(mount).await;
+    }
+    Ok(seeded)
 }
 
 fn parse(said: &str) -> Option<Seeded> {
