@@ -1,5 +1,5 @@
 //! Chooses how progress is shown and runs the display beside the work that it shows.
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, LineWriter};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -84,12 +84,13 @@ fn view(args: &ProgressArgs, title: String) -> Box<dyn View> {
     };
     match mode {
         ProgressMode::Quiet => Box::new(Quiet),
-        ProgressMode::Rawjson => Box::new(RawJson::new(stderr)),
+        // A line is many small writes, and stderr would make a system call of each.
+        ProgressMode::Rawjson => Box::new(RawJson::new(LineWriter::new(stderr))),
         ProgressMode::Tty => {
             let color = std::env::var_os("NO_COLOR").is_none();
             Box::new(Tty::new(stderr, title, color, terminal_size))
         }
-        ProgressMode::Plain | ProgressMode::Auto => Box::new(Plain::new(stderr)),
+        ProgressMode::Plain | ProgressMode::Auto => Box::new(Plain::new(LineWriter::new(stderr))),
     }
 }
 
