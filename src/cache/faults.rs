@@ -152,3 +152,57 @@ fn digests(text: &str) -> BTreeSet<Digest> {
     };
     starts.iter().flat_map(|start| hex(start)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn import(reference: &str) -> Import {
+        let attributes = BTreeMap::from([("ref".to_owned(), reference.to_owned())]);
+        Import::new(CacheEntry { kind: "registry".into(), attributes })
+    }
+
+    #[test]
+    fn a_message_blames_by_address_and_else_all() {
+        let imports = [import("a.io/x:c"), import("b.io/y:c")];
+        let at = "httpReadSeeker: failed open: unexpected status from GET request to \
+                  https://b.io/v2/y/blobs/sha256:00: 401";
+        assert_eq!(culprits(at, &imports), [1]);
+        let cut = "failed to copy: read tcp 127.0.0.1:1->127.0.0.1:2: connection reset by peer";
+        assert_eq!(culprits(cut, &imports), [0, 1]);
+        for other in [
+            "process \"false\" did not complete successfully: exit code: 1",
+            "failed to copy: failed to do request: Put https://b.io/v2/y/blobs/uploads/1: EOF",
+            "b.io/y:image: not found",
+        ] {
+            assert!(culprits(other, &imports).is_empty(), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_keeps_no_secrets() {
+        let said =
+            spoken("GET \"https://x.blob/a?sig=SECRET\": 404\n  retrying https://y/b?t=SECRET");
+        assert!(!said.contains("SECRET") && said.contains("https://x.blob/a\": 404"), "{said}");
+        assert_eq!(spoken("plain: why? because"), "plain: why? because");
+        assert!(spoken(&"long ".repeat(200)).len() <= MESSAGE_ROOM + 4);
+    }
+
+    #[test]
+    fn digests_are_found_in_any_spelling() {
+        let digest = Digest::of(b"x");
+        for text in [format!("layer-{digest}\":"), format!("?digest=sha256%3A{}&x", digest.hex())] {
+            assert!(digests(&text).contains(&digest), "{text}");
+        }
+        assert!(digests("sha256:12 sha256:é").is_empty());
+    }
+
+    #[test]
+    fn a_stall_blames_the_cache_by_its_name() {
+        let imports = [import("a.io/x:c"), import("b.io/y:c")];
+        let stall = Stall::Manifest("b.io/y:c".into());
+        assert_eq!(stalled(&[stall], &imports), [1]);
+    }
+}

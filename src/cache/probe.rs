@@ -64,6 +64,14 @@ pub enum Unusable {
         /// What is wrong with it.
         source: ReferenceError,
     },
+    /// Its service cannot be connected to.
+    #[error("cannot reach `{host}`: {source}")]
+    Unreachable {
+        /// The service's host.
+        host: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The registry did not give it.
     #[error("{}", chain(.0))]
     Registry(RegistryError),
@@ -131,8 +139,15 @@ pub struct Probes(Vec<(String, AbortOnDropHandle<Answer>)>);
 
 impl Probes {
     /// Starts to ask every cache of `entries`, each with `timeout` from now.
+    ///
+    /// `is_direct` tells that the network is reached without a proxy.
     #[must_use]
-    pub fn start(options: &Options, entries: Vec<CacheEntry>, timeout: Duration) -> Self {
+    pub fn start(
+        options: &Options,
+        entries: Vec<CacheEntry>,
+        timeout: Duration,
+        is_direct: bool,
+    ) -> Self {
         let mut options = options.clone();
         options.retry = RetryPolicy {
             attempts: 3,
@@ -149,7 +164,7 @@ impl Probes {
             };
             let task = tokio::spawn(async move {
                 let name = hierarchy::name(&entry);
-                let asked = ask(&client, entry);
+                let asked = ask(&client, entry, is_direct);
                 match tokio::time::timeout_at(deadline.into(), asked).await {
                     Ok(Ok(answer)) => answer,
                     Ok(Err(reason)) => Answer::Dropped { name, reason },
@@ -183,10 +198,11 @@ fn with_plain_http(mut options: Options, entry: &CacheEntry) -> Options {
     options
 }
 
-async fn ask(client: &Client, entry: CacheEntry) -> Result<Answer, Unusable> {
+async fn ask(client: &Client, entry: CacheEntry, is_direct: bool) -> Result<Answer, Unusable> {
     match entry.kind.as_str() {
         "registry" => {}
         "local" => return local(entry),
+        "gha" if is_direct => return github(entry).await,
         _ => return Ok(Answer::Unprobed(entry)),
     }
     let name = hierarchy::name(&entry);
@@ -253,6 +269,21 @@ async fn read(
 
 fn within(limit: u64, what: &'static str, size: u64) -> Result<(), Unusable> {
     if size > limit { Err(Unusable::TooLarge { what, size }) } else { Ok(()) }
+}
+
+/// GitHub's cache service is only called: what it holds, the engine has to find out.
+async fn github(entry: CacheEntry) -> Result<Answer, Unusable> {
+    let url = ["url_v2", "url"].iter().find_map(|name| entry.attributes.get(*name));
+    let url = url.and_then(|url| url::Url::parse(url).ok());
+    let Some((host, port)) = url.as_ref().and_then(|url| {
+        Some((url.host_str()?.trim_matches(['[', ']']), url.port_or_known_default()?))
+    }) else {
+        return Ok(Answer::Unprobed(entry));
+    };
+    match tokio::net::TcpStream::connect((host, port)).await {
+        Ok(_) => Ok(Answer::Unprobed(entry)),
+        Err(source) => Err(Unusable::Unreachable { host: host.to_owned(), source }),
+    }
 }
 
 /// A local cache that is not there yet is none; one whose index is damaged would end the build.

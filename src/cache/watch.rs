@@ -231,3 +231,79 @@ impl Seen {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::engine::status::{Progress, VertexStatus};
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn digest(byte: u8) -> Digest {
+        Digest::from_bytes([byte; 32])
+    }
+
+    fn vertex(byte: u8, inputs: &[u8], completed: bool, cached: bool) -> StatusEvent {
+        StatusEvent::Vertex(VertexStatus {
+            digest: digest(byte),
+            inputs: inputs.iter().map(|byte| digest(*byte)).collect(),
+            name: format!("step {byte}"),
+            cached,
+            started: Some(Timestamp::UNIX_EPOCH),
+            completed: completed.then_some(Timestamp::UNIX_EPOCH),
+            error: None,
+            group: None,
+        })
+    }
+
+    fn blob(vertex: u8, blob: u8, current: i64) -> StatusEvent {
+        StatusEvent::Progress(Progress {
+            vertex: digest(vertex),
+            id: digest(blob).to_string(),
+            name: String::new(),
+            current,
+            total: 100,
+            timestamp: None,
+            started: None,
+            completed: None,
+        })
+    }
+
+    #[test]
+    fn a_blob_that_does_not_move_is_a_stall() {
+        let (watch, start) = (Watch::default(), Instant::now());
+        let later = |seconds| start + Duration::from_secs(seconds);
+        watch.record(&vertex(1, &[], true, true), start);
+        watch.record(&vertex(1, &[], false, false), start);
+        watch.record(&blob(1, 9, 50), start);
+        // The engine repeats itself.
+        watch.record(&blob(1, 9, 50), later(9));
+        let holds = |blob| blob == digest(9);
+        assert!(watch.stalled(later(9), LIMIT, holds).is_empty());
+        assert_eq!(watch.stalled(later(10), LIMIT, holds), [Stall::Blob(digest(9))]);
+        // A base image's blob is nobody's fault here.
+        assert!(watch.stalled(later(10), LIMIT, |_| false).is_empty());
+        // A quiet step beside it gets more time; one that waits for it does not.
+        watch.record(&vertex(2, &[1], false, false), start);
+        assert!(!watch.stalled(later(10), LIMIT, holds).is_empty());
+        watch.record(&vertex(3, &[], false, false), start);
+        assert!(watch.stalled(later(39), LIMIT, holds).is_empty());
+        assert!(!watch.stalled(later(40), LIMIT, holds).is_empty());
+        watch.record(&blob(1, 9, 51), later(40));
+        assert!(watch.stalled(later(41), LIMIT, holds).is_empty());
+    }
+
+    #[test]
+    fn what_was_cached_has_not_run() {
+        let (watch, now) = (Watch::default(), Instant::now());
+        watch.record(&vertex(1, &[], true, true), now);
+        // Its blobs are fetched, and it is announced again without saying so.
+        watch.record(&vertex(1, &[], true, false), now);
+        watch.record(&vertex(2, &[1], true, false), now);
+        watch.record(&vertex(3, &[2], false, false), now);
+        assert_eq!(watch.ran(), BTreeSet::from([digest(2)]));
+        assert_eq!(watch.finished(), BTreeSet::from([digest(1), digest(2)]));
+    }
+}

@@ -104,8 +104,17 @@ impl Caches {
         for mirror in mirrors {
             options.add_mirror(mirror)?;
         }
-        Ok(Probing(Probes::start(&options, self.imports.clone(), args.cache_timeout)))
+        let (imports, timeout) = (self.imports.clone(), args.cache_timeout);
+        Ok(Probing(Probes::start(&options, imports, timeout, !has_proxy())))
     }
+}
+
+/// Whether requests may have to go through a proxy.
+fn has_proxy() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    ["http_proxy", "https_proxy", "all_proxy"]
+        .iter()
+        .any(|name| set(name) || set(&name.to_ascii_uppercase()))
 }
 
 /// Adds what is not there yet, by name.

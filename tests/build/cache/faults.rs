@@ -48,15 +48,19 @@ fn a_cache_that_fails_its_probe_is_left_out() {
             lab.proxy.add(Rule::new("", place).fault(fault.clone()));
             let from = lab.through("c");
             let last = format!("LAST={place}");
-            let flags = ["--cache-timeout=1s", "--build-arg", &last, "--cache-from", &from];
+            // Long where something else than time is to end the probe, also on a busy machine.
+            let quick = ["stall", "silence"].contains(&name) || place == "/blobs/";
+            let timeout = if quick { "--cache-timeout=1s" } else { "--cache-timeout=30s" };
+            let flags = [timeout, "--build-arg", &last, "--cache-from", &from];
             let ended = lab.build(engine, &flags).ok();
             let line = format!("no cache from `{from}`: ");
             let reason = ended.stderr.lines().find_map(|text| text.strip_prefix(&line));
             let reason = reason.unwrap_or_else(|| panic!("{name} {place}:\n{}", ended.stderr));
             let said = match name {
+                "stall" | "silence" => "no answer within 1 s",
+                _ if reason == "no answer within 1 s" => "",
                 "404" if place == "/manifests/" => "it is not there",
                 "404" => "not in the registry",
-                "stall" | "silence" => "no answer within 1 s",
                 "401" => "refuses access",
                 "429" => "429",
                 "500" => "500",
