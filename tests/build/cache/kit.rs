@@ -108,6 +108,18 @@ impl Lab {
         Some(())
     }
 
+    /// The digest of the layer that the stage's command made, in the cache under `tag`.
+    pub(crate) fn layer(&self, tag: &str) -> String {
+        let answer = self.registry.manifest(&self.name, tag);
+        let manifest: Value = serde_json::from_slice(&answer.body).expect("a manifest");
+        let layers = manifest["layers"].as_array().cloned().unwrap_or_default();
+        let is_data = |layer: &&Value| {
+            layer["size"].as_u64().is_some_and(|size| (290_000..320_000).contains(&size))
+        };
+        let layer = layers.iter().find(is_data).expect("a layer with the data");
+        layer["digest"].as_str().expect("a digest").to_owned()
+    }
+
     /// The tags of the lab's repository.
     pub(crate) fn tags(&self) -> Vec<String> {
         let answer =
