@@ -231,6 +231,7 @@ mod helper {
         // Without a note of its use, a file counts from when it came.
         kit.write("ledger", "");
         assert_eq!(paths(&kit.survey(FUTURE, "0", "8")).len(), 1);
+        fs_err::remove_file(kit.path("out/report")).unwrap();
         let output = kit.run(&["collect", "from", "out", "ledger", "400", "0", "0"]);
         assert!(output.status.success(), "{output:?}");
         assert!(kit.path("out/mount/b/file").exists());
