@@ -44,7 +44,7 @@ pub(super) struct Explaining {
     subject: Subject,
     /// Whether the user asked for it.
     asked: bool,
-    before: JoinHandle<Option<Graph>>,
+    before: Option<JoinHandle<Option<Graph>>>,
     now: Option<JoinHandle<Graph>>,
     client: Client,
     image: Option<ImageReference>,
@@ -113,17 +113,10 @@ impl Explaining {
         client: Client,
         image: Option<ImageReference>,
     ) -> Self {
+        // Unasked, nothing is read before a step has run again: most often none does.
         let now = asked.then(|| take_down(&subject));
-        let place = subject.place.clone();
-        let (registry, remote) = (client.clone(), image.clone().filter(|_| asked));
-        let before = tokio::spawn(async move {
-            let local = tokio::task::spawn_blocking(move || keep::load(&place)).await;
-            match (local.ok().flatten(), remote) {
-                (Some(local), _) => Some(local),
-                (None, Some(image)) => keep::fetch(&registry, &image).await.ok().flatten(),
-                (None, None) => None,
-            }
-        });
+        let remote = || image.clone().map(|image| (client.clone(), image));
+        let before = asked.then(|| look_back(&subject, remote()));
         Self { subject, asked, before, now, client, image }
     }
 
@@ -140,10 +133,11 @@ impl Explaining {
         let own = subject.compiled.platforms.iter().flat_map(|p| &p.definition.vertices);
         let is_any = own.into_iter().any(|vertex| ran.contains(&vertex.digest));
         if !is_any && !asked {
-            before.abort();
             return;
         }
-        let Ok(now) = now.unwrap_or_else(|| take_down(&subject)).await else { return };
+        let now = now.unwrap_or_else(|| take_down(&subject));
+        let before = before.unwrap_or_else(|| look_back(&subject, None));
+        let Ok(now) = now.await else { return };
         let before = tokio::time::timeout(PATIENCE, before).await;
         match before.ok().and_then(Result::ok).flatten() {
             Some(before) => {
@@ -171,6 +165,21 @@ impl Explaining {
 fn take_down(subject: &Subject) -> JoinHandle<Graph> {
     let subject = subject.clone();
     tokio::task::spawn_blocking(move || subject.graph())
+}
+
+/// Looks for the graph of the build before: here, else beside the image in its registry.
+fn look_back(
+    subject: &Subject,
+    remote: Option<(Client, ImageReference)>,
+) -> JoinHandle<Option<Graph>> {
+    let place = subject.place.clone();
+    tokio::spawn(async move {
+        let local = tokio::task::spawn_blocking(move || keep::load(&place)).await;
+        match (local.ok().flatten(), remote) {
+            (None, Some((registry, image))) => keep::fetch(&registry, &image).await.ok().flatten(),
+            (local, _) => local,
+        }
+    })
 }
 
 /// In the order of the steps.
