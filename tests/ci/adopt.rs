@@ -61,6 +61,7 @@ fn the_fragment_builds_pulls_and_generates() {
     let program = Path::new(env!("CARGO_BIN_EXE_kitwright"));
     let pushed = Command::new(program)
         .args(["image", "push", &image])
+        .env_clear()
         .env("HOME", &first)
         .output()
         .expect("kitwright runs");

@@ -1,5 +1,6 @@
 //! Caches that break, at each point of a build and in each way: the build succeeds and says so.
 use crate::support::proxy::{self, Fault, Rule};
+use crate::support::tool;
 
 use super::kit::{Lab, is_cached, reader, shared_registry, writer};
 
@@ -139,9 +140,10 @@ fn an_engine_that_is_stuck_in_a_cache_import_is_replaced() {
     let arguments =
         lab.arguments(&["--cache-from", &from, "--cache-stall-timeout=1s", "-o", "out"]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let path = std::env::var("KITWRIGHT_TEST_BIN").unwrap_or_default()
-        + ":"
-        + &std::env::var("PATH").unwrap_or_default();
+    // The private engine of a project that has none installed comes from PATH.
+    let Some([buildkitd]) = tool::need(["buildkitd"]) else { return };
+    let programs = buildkitd.parent().expect("a folder").display();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
     let ended = lab.project.with_env(&arguments, &[("PATH", &path)]).ok();
     assert!(ended.stderr.contains("the engine is stuck"), "{}", ended.stderr);
     assert_eq!(lab.project.read("out/salt"), "stuck\n");
