@@ -23,9 +23,9 @@ impl Kit {
 
     fn graph(&self, text: &str, args: &[(&str, &str)]) -> Graph {
         let dockerfile = parse(text.as_bytes(), "Dockerfile").unwrap();
-        let mut options = CompileOptions::default();
         // Another session each time, as in life.
-        options.session_id = crate::engine::identity::random();
+        let session_id = crate::engine::identity::random();
+        let mut options = CompileOptions { session_id, ..CompileOptions::default() };
         for (name, value) in args {
             options.build_args.insert((*name).to_owned(), (*value).to_owned());
         }
