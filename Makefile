@@ -70,7 +70,7 @@ clippy: ## Check for suspicious code
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 docs: ## Check the documentation comments
-	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --locked --no-deps --document-private-items
 
 deny: ## Check licences and advisories of dependencies, if cargo-deny is there
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \

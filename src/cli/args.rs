@@ -1,7 +1,7 @@
 //! Flags as typed on the command line, shared by the subcommands that read a Dockerfile.
 //!
 //! Names, short forms and repetition are those of `docker buildx build`; values stay text here and
-//! are checked in [`super::request`], where errors can name the flag.
+//! are checked in `build::request`, where errors can name the flag.
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};

@@ -78,7 +78,7 @@ impl OpenSession {
     ///
     /// # Errors
     ///
-    /// As [`solve`] gives them.
+    /// As [`solve`](super::solve::solve) gives them.
     pub async fn solve(
         &mut self,
         request: SolveRequest,

@@ -6,7 +6,7 @@
 //! A [`Linter`] is made for a file, and whoever sees something calls [`Linter::warn`] with the
 //! [`Finding`] and the [`Origin`] of the instruction, whose comments may switch rules off:
 //!
-//! ```ignore
+//! ```text
 //! let mut linter = Linter::new(Options::of(&dockerfile, options.effective_check())?);
 //! lint::check_file(&dockerfile, true, &mut linter); // what the text alone shows
 //! linter.warn(&instruction.origin, Finding::WorkdirRelativePath { path });

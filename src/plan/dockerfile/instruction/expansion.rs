@@ -52,7 +52,7 @@ impl InstructionKind {
     ///
     /// Words are passed in the order in which BuildKit expands them, so that of several errors the
     /// same one comes first. `ARG`, `EXPOSE` and the mounts of `RUN` are not touched: the
-    /// [module](self) tells how they are expanded.
+    /// module tells how they are expanded.
     ///
     /// # Errors
     ///
