@@ -128,8 +128,11 @@ impl Watch {
                 waiting.insert(*digest);
             }
         }
+        // A cached vertex counts as completed before its blobs are there. Where no vertex is open and
+        // the build goes on all the same, they are what it waits for.
+        let idle = !seen.vertices.values().any(open);
         for ((vertex, id), _) in seen.parts.iter().filter(|(_, part)| !part.completed) {
-            let done = seen.vertices.get(vertex).is_none_or(|vertex| vertex.completed);
+            let done = !idle && seen.vertices.get(vertex).is_none_or(|vertex| vertex.completed);
             if let (false, Ok(blob)) = (done, id.parse())
                 && holds(blob)
             {
@@ -293,6 +296,17 @@ mod tests {
         assert!(!watch.stalled(later(40), LIMIT, holds).is_empty());
         watch.record(&blob(1, 9, 51), later(40));
         assert!(watch.stalled(later(41), LIMIT, holds).is_empty());
+    }
+
+    #[test]
+    fn a_blob_of_a_completed_vertex_is_a_stall_when_nothing_else_goes_on() {
+        let (watch, start) = (Watch::default(), Instant::now());
+        watch.record(&vertex(1, &[], true, true), start);
+        watch.record(&blob(1, 9, 0), start);
+        let later = start + LIMIT;
+        assert_eq!(watch.stalled(later, LIMIT, |_| true), [Stall::Blob(digest(9))]);
+        watch.record(&vertex(2, &[], false, false), start);
+        assert!(watch.stalled(later, LIMIT, |_| true).is_empty());
     }
 
     #[test]
