@@ -29,6 +29,13 @@ impl Fault {
     }
 }
 
+/// An error with all its causes in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// An error that a command can end with.
 ///
 /// Every module's error enum implements it, so that the command line can turn any of them into a

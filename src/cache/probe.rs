@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::config::{CacheConfig, ConfigError, ENGINE_LIMIT, Location};
 use super::hierarchy;
 use crate::engine::solve::CacheEntry;
+use crate::fault::chain;
 use crate::oci::digest::Digest;
 use crate::oci::manifest::{Descriptor, ImageManifest, Manifest};
 use crate::oci::reference::{ImageReference, ReferenceError};
@@ -301,16 +302,4 @@ fn local(entry: CacheEntry) -> Result<Answer, Unusable> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Answer::Unprobed(entry)),
         Err(error) => Err(Unusable::LocalIndex(error.to_string())),
     }
-}
-
-/// An error with all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

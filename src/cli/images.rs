@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use futures_util::future::join_all;
 
+use crate::fault::chain;
 use crate::oci::digest::Digest;
 use crate::oci::manifest::{Descriptor, Manifest, candidates};
 use crate::oci::platform::Platform;
@@ -112,12 +113,6 @@ fn help(error: &RegistryError, reference: &str) -> Option<String> {
          `--build-context NAME=oci-layout://DIR:TAG`"
             .to_owned()
     })
-}
-
-/// An error with all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Reads the config of the image for `platform` below `digest` in a layout.

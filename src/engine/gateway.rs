@@ -21,9 +21,9 @@ use super::connect::Channel;
 use super::failure::{self, Known, SolveError};
 use super::open_session::{Offer, OpenSession};
 use super::session::SessionBuilder;
-use super::session::error::chain;
 use super::solve::{CacheEntry, SolveRequest, SolveResult, SolveSource};
 use super::status::StatusEvent;
+use crate::fault::chain;
 
 /// The metadata key that ties a call to its build.
 const BUILD_KEY: &str = "buildkit-controlapi-buildid";

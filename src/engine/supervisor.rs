@@ -21,6 +21,7 @@ use super::lease::{PROTOCOL, Reply, Request, Running, Status, Wish};
 use super::private::{SUPERVISE, lock};
 use super::programs::Programs;
 use super::state::StateDir;
+use crate::fault::chain;
 
 /// Becomes the supervisor if this process was started as one: its first argument says so.
 #[must_use]
@@ -316,15 +317,4 @@ async fn say(write: &mut OwnedWriteHalf, reply: &Reply) {
     let mut line = serde_json::to_vec(reply).unwrap_or_default();
     line.push(b'\n');
     let _ = write.write_all(&line).await;
-}
-
-/// An error and its causes in one line: the client is another process.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -25,7 +25,7 @@ use crate::engine::client as engine;
 use crate::engine::gateway::Bridge;
 use crate::engine::session::SessionBuilder;
 use crate::engine::session::auth::RegistryAuth;
-use crate::engine::session::error::chain;
+use crate::fault::chain;
 use crate::oci::credentials::{CredentialSources, CredentialStore};
 use crate::oci::digest::Digest;
 use crate::oci::reference::ImageReference;

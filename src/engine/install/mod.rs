@@ -14,7 +14,7 @@ use super::programs::{
     self, BUILDKIT_VERSION, OLDEST_BUILDKIT, Origin, Program, Programs, ProgramsError,
 };
 use super::state::{StateDir, StateError};
-use crate::fault::{Classified, Fault};
+use crate::fault::{Classified, Fault, chain};
 
 mod distribution;
 mod release;
@@ -295,15 +295,4 @@ fn remove_others(state: &StateDir, kept: &Path) {
 fn installed(path: PathBuf, origin: Origin) -> Result<Program, InstallError> {
     let version = programs::version_of(&path)?;
     Ok(Program::record(path, version, origin)?)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

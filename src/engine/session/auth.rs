@@ -15,7 +15,7 @@ use wire::auth_server::AuthServer;
 
 use super::Scope;
 use super::attachable::{Attachable, ResponseFuture, serve};
-use super::error::chain;
+use crate::fault::chain;
 use crate::oci::credentials::{Credential, CredentialStore};
 use crate::oci::registry;
 

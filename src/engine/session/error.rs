@@ -3,7 +3,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::fault::{Classified, Fault};
+use crate::fault::{Classified, Fault, chain};
 
 /// A service of the session that failed; the build fails with it.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -123,16 +123,4 @@ impl Failures {
     pub(crate) fn take(&self) -> Option<SessionError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-}
-
-/// The error with all its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

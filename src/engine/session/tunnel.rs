@@ -22,10 +22,10 @@ use tonic::codec::{Codec as _, Streaming};
 use tonic_prost::ProstCodec;
 use tower::Service as _;
 
-use super::error::chain;
 use super::pipe::{PipeWriter, pipe};
 use super::{Attachable, Scope, Session, SessionError};
 use crate::engine::client::{Client, MESSAGE_LIMIT};
+use crate::fault::chain;
 
 /// What the daemon may send on one stream before we have read it.
 const STREAM_WINDOW: u32 = 1 << 20;

@@ -20,9 +20,9 @@ use tonic_prost::ProstCodec;
 
 use super::disk::Disk;
 use crate::engine::client::MESSAGE_LIMIT;
-use crate::engine::session::error::chain;
 use crate::engine::session::filesync::packet;
 use crate::engine::session::{Scope, SessionError};
+use crate::fault::chain;
 
 /// Packets that may wait for the disk.
 const QUEUE: usize = 16;

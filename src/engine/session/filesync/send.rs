@@ -22,8 +22,8 @@ use super::select::Selection;
 use super::walk::{self, Entry, Stopped, Visitor, WalkError};
 use super::{content, packet};
 use crate::engine::client::MESSAGE_LIMIT;
-use crate::engine::session::error::chain;
 use crate::engine::session::{Scope, SessionError};
+use crate::fault::chain;
 
 /// Buffers that may wait for the connection.
 const QUEUE: usize = 4;
