@@ -18,6 +18,7 @@ mod staging;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -39,6 +40,7 @@ use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::SolveResult;
 use crate::oci::digest::Digest;
+use crate::oci::registry::Client;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
 use actions::Actions;
 use mounts::{MountArgs, Mounts};
@@ -99,6 +101,8 @@ struct Job<'a> {
     request: Request,
     caches: Caches,
     source: Source,
+    /// One client for all that the build asks of registries, which shares connections and tokens.
+    registry: Client,
     display: &'a Display,
     actions: Option<&'a Actions>,
     cancel: CancellationToken,
@@ -123,6 +127,7 @@ impl Build {
             false => Some(self.start_engine()?),
         };
         let probing = caches.probe(&self.cache, &self.source.registry_mirror)?;
+        let registry = compilation::registry(&self.source.registry_mirror)?;
         let display = Display::start(&self.progress, self.title());
         let actions = Actions::find(&source);
         let job = Job {
@@ -130,6 +135,7 @@ impl Build {
             request,
             caches,
             source,
+            registry,
             display: &display,
             actions: actions.as_ref(),
             cancel,
@@ -192,7 +198,7 @@ struct Built {
 /// What the engine is to solve.
 enum Plan {
     /// Our own definitions, and what they were compiled with.
-    Native(Box<Compiled>, Box<CompileOptions>),
+    Native(Arc<Compiled>, Box<CompileOptions>),
     /// A frontend that the engine runs, by its name.
     Frontend(String, BTreeMap<String, String>),
 }
@@ -281,7 +287,7 @@ impl Job<'_> {
                 .await;
             return Ok(None);
         };
-        let client = compilation::registry(&self.args.source.registry_mirror)?;
+        let client = self.registry.clone();
         let reuse = match Reuse::new(client, &self.request, &self.source, compiled, options)? {
             Ok(reuse) => reuse,
             Err(unfixed) => {
@@ -362,7 +368,7 @@ impl Job<'_> {
         self.display.notes(check::summary(&compiled.warnings)).await;
         let notes = self.actions.map(|actions| actions.warnings(&compiled.warnings));
         self.display.notes(notes.unwrap_or_default()).await;
-        Ok(Plan::Native(Box::new(compiled), Box::new(options)))
+        Ok(Plan::Native(Arc::new(compiled), Box::new(options)))
     }
 
     fn engine_frontend(&self, name: &str) -> Plan {
@@ -387,8 +393,7 @@ impl Job<'_> {
         for (name, path) in &self.source.layouts {
             session = session.layout(name, path);
         }
-        let registry = compilation::registry(&self.args.source.registry_mirror)?;
-        super::session::with_services(session, &self.args.secrets, registry)
+        super::session::with_services(session, &self.args.secrets, self.registry.clone())
     }
 
     /// The cache mounts to keep.
@@ -398,15 +403,17 @@ impl Job<'_> {
         expected: Option<&BTreeSet<Digest>>,
     ) -> Result<Option<Mounts>, Failure> {
         let Plan::Native(compiled, _) = plan else { return Ok(None) };
-        let registry = compilation::registry(&self.args.source.registry_mirror)?;
+        let registry = self.registry.clone();
         self.args.mounts.plan(compiled, expected, registry, self.display).await
     }
 
     /// What will tell why steps ran again.
     fn explaining(&self, plan: &Plan) -> Result<Option<Explaining>, Failure> {
         let Plan::Native(compiled, options) = plan else { return Ok(None) };
-        let Some(subject) = Subject::new(&self.source, compiled, options) else { return Ok(None) };
-        let client = compilation::registry(&self.args.source.registry_mirror)?;
+        let Some(subject) = Subject::new(&self.source, compiled.clone(), options) else {
+            return Ok(None);
+        };
+        let client = self.registry.clone();
         let image = self.request.pushed_name();
         Ok(Some(Explaining::begin(subject, self.args.explain, client, image)))
     }

@@ -66,7 +66,7 @@ impl Subject {
     /// What `source` compiled to; `None` without a state folder.
     pub(super) fn new(
         source: &Source,
-        compiled: &Compiled,
+        compiled: Arc<Compiled>,
         options: &CompileOptions,
     ) -> Option<Self> {
         let state = StateDir::from_env(|name| std::env::var_os(name)).ok()?;
@@ -78,7 +78,7 @@ impl Subject {
         let identity = format!("{file:?}\n{context:?}\n{:?}\n{platforms:?}", options.target);
         let hex = Digest::of(identity.as_bytes()).hex();
         Some(Self {
-            compiled: Arc::new(compiled.clone()),
+            compiled,
             directories: Arc::new(keys::directories(source, options)),
             dockerfile: source.dockerfile.name.clone(),
             place: state.root().join("graphs").join(&hex[..32]),

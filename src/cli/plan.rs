@@ -2,6 +2,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -78,9 +79,9 @@ impl Plan {
                 true => Vec::new(),
                 false => prediction::of(&source, &compiled, &prediction::refs(&answers)),
             };
-            Ok::<_, Failure>((compiled, predictions))
+            Ok::<_, Failure>((Arc::new(compiled), predictions))
         })?;
-        let moved = Subject::new(&source, &compiled, &options).and_then(|made| made.moved());
+        let moved = Subject::new(&source, compiled.clone(), &options).and_then(|made| made.moved());
         let moved = moved.unwrap_or_default();
         let shaping = keys::build_arguments(&options);
         let key = keys::content_key(&source, &compiled, &options, &shaping)?;
