@@ -56,6 +56,8 @@ pub struct Hierarchy {
     pub exports: Vec<CacheEntry>,
     /// Whether images of this repository that the build pushes carry their own cache.
     pub inline: bool,
+    /// The run's own cache in the repository, if it may write one.
+    pub home: Option<ImageReference>,
 }
 
 /// A repository that cannot hold caches.
@@ -116,16 +118,21 @@ impl Hierarchy {
         }
         imports.extend(situation.github.clone());
         let mut exports = Vec::new();
-        match (&situation.writer, own) {
+        match (&situation.writer, &own) {
             (Writer::Shared, _) => {
                 exports.push(repository.export(SHARED_TAG)?);
                 exports.extend(situation.github.clone().map(whole));
             }
-            (Writer::Own(_), Some(own)) => exports.push(repository.export(&own)?),
+            (Writer::Own(_), Some(own)) => exports.push(repository.export(own)?),
             _ => {}
         }
         let inline = situation.writer != Writer::Nobody;
-        Ok(Self { imports, exports, inline })
+        let home = match (&situation.writer, &own) {
+            (Writer::Shared, _) => Some(repository.tagged(SHARED_TAG)?),
+            (Writer::Own(_), Some(own)) => Some(repository.tagged(own)?),
+            _ => None,
+        };
+        Ok(Self { imports, exports, inline, home })
     }
 }
 
@@ -142,17 +149,16 @@ impl Repository {
         Ok(Self(reference))
     }
 
-    fn reference(&self, tag: &str) -> Result<String, HierarchyError> {
-        let tagged = self.0.name_only().with_tag(tag).map_err(|source| HierarchyError::Tag {
+    fn tagged(&self, tag: &str) -> Result<ImageReference, HierarchyError> {
+        self.0.name_only().with_tag(tag).map_err(|source| HierarchyError::Tag {
             repository: self.0.to_string(),
             tag: tag.to_owned(),
             source,
-        })?;
-        Ok(tagged.to_string())
+        })
     }
 
     fn import(&self, tag: &str) -> Result<CacheEntry, HierarchyError> {
-        let attributes = BTreeMap::from([("ref".to_owned(), self.reference(tag)?)]);
+        let attributes = BTreeMap::from([("ref".to_owned(), self.tagged(tag)?.to_string())]);
         Ok(CacheEntry { kind: "registry".into(), attributes })
     }
 
@@ -221,11 +227,12 @@ mod tests {
         let expected = ["buildcache", "buildcache-pr-7", "pr-7", "v2", "gha:ci"];
         assert_eq!(tags(&chosen.imports), expected);
         assert_eq!(tags(&chosen.exports), ["buildcache-pr-7"]);
+        assert_eq!(chosen.home.as_ref().and_then(ImageReference::tag), Some("buildcache-pr-7"));
         assert!(chosen.inline);
         let fork = Situation { writer: Writer::Nobody, ..situation };
         let chosen = Hierarchy::choose(REPOSITORY, &fork).unwrap();
         assert_eq!(tags(&chosen.imports), expected);
-        assert!(chosen.exports.is_empty() && !chosen.inline);
+        assert!(chosen.exports.is_empty() && !chosen.inline && chosen.home.is_none());
     }
 
     #[test]
@@ -240,6 +247,7 @@ mod tests {
         let chosen = Hierarchy::choose(REPOSITORY, &situation).unwrap();
         assert_eq!(tags(&chosen.imports), ["buildcache", "latest", "gha:ci"]);
         assert_eq!(tags(&chosen.exports), ["buildcache", "gha:ci"]);
+        assert_eq!(chosen.home.as_ref().and_then(ImageReference::tag), Some("buildcache"));
         let shared = &chosen.exports[0].attributes;
         assert_eq!((&*shared["mode"], &*shared["compression"]), ("max", "zstd"));
         assert_eq!((&*shared["oci-mediatypes"], &*shared["image-manifest"]), ("true", "true"));

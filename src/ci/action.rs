@@ -48,6 +48,7 @@ const FLAGS: &[(&str, &str, Kind)] = &[
     ("cache", "--cache", Kind::Text),
     ("cache-from", "--cache-from", Kind::Lines),
     ("cache-mounts", "--cache-mounts", Kind::Text),
+    ("cache-mounts-readonly", "--cache-mounts-readonly", Kind::Switch),
     ("cache-to", "--cache-to", Kind::Lines),
     ("cgroup-parent", "--cgroup-parent", Kind::Text),
     ("explain", "--explain", Kind::Switch),
@@ -74,6 +75,11 @@ const FLAGS: &[(&str, &str, Kind)] = &[
 /// Inputs that have no flag of their own.
 const OTHERS: &[&str] =
     &["call", "context", "github-token", "install-only", "secret-envs", "secret-files", "secrets"];
+
+/// The names of all inputs.
+pub fn inputs() -> impl Iterator<Item = &'static str> {
+    FLAGS.iter().map(|(name, _, _)| *name).chain(OTHERS.iter().copied())
+}
 
 /// The secret with which BuildKit fetches from Git servers; for one of them with its host behind.
 const GIT_TOKEN: &str = "GIT_AUTH_TOKEN";

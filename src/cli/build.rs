@@ -319,6 +319,9 @@ impl Job<'_> {
         let digest = hit.digest();
         self.display.note(format!("reused `{tag}`{built}: {digest}")).await;
         self.display.notes(told).await;
+        if let Some(home) = &self.caches.home {
+            self.display.notes(reuse.take_cache(home).await).await;
+        }
         Ok(Some(Found::Image(SolveResult { exporter_response })))
     }
 
@@ -456,7 +459,7 @@ impl Job<'_> {
             self.display.note(place).await;
         }
         let built = Built { solve_ref, result };
-        self.deliver(&built, reuse).await?;
+        self.deliver(&built, reuse.as_deref()).await?;
         let ran = solving.ran(&watch);
         if let Some(mounts) = mounts {
             mounts.save(&ran, &builder.client, &self.cancel, self.display).await;
@@ -466,12 +469,17 @@ impl Job<'_> {
             let pushed = pushed.and_then(|digest| digest.parse().ok());
             explaining.finish(&ran, pushed, self.display).await;
         }
-        solving.export_caches(builder, &watch).await?;
+        let unwritten = solving.export_caches(builder, &watch).await?;
+        if let (Some(reuse), Some(home)) = (&reuse, &self.caches.home)
+            && !unwritten.contains(&home.to_string())
+        {
+            self.display.notes(reuse.keep_cache(home).await).await;
+        }
         Ok(built)
     }
 
     /// Says what was built, writes the result files and gives the image its key.
-    async fn deliver(&self, built: &Built, reuse: Option<Box<Reuse>>) -> Result<(), Failure> {
+    async fn deliver(&self, built: &Built, reuse: Option<&Reuse>) -> Result<(), Failure> {
         let names: Vec<_> = built.result.image_names().map(str::to_owned).collect();
         if let Some(digest) = built.result.image_digest() {
             let line = match names.is_empty() {

@@ -11,6 +11,7 @@ use crate::cache::hierarchy::{self, Hierarchy};
 use crate::cache::probe::{Answer, Probes};
 use crate::engine::solve::CacheEntry;
 use crate::fault::{Classified, Fault};
+use crate::oci::reference::ImageReference;
 use crate::oci::registry::Options;
 
 mod github;
@@ -63,6 +64,8 @@ pub(super) struct Caches {
     pub exports: Vec<CacheEntry>,
     /// The repository whose pushed images carry their own cache.
     pub inline: Option<String>,
+    /// The hierarchy's cache that this run writes.
+    pub home: Option<ImageReference>,
     /// What the user should know about the choice.
     pub notes: Vec<String>,
 }
@@ -95,6 +98,7 @@ impl Caches {
         add_new(&mut caches.imports, chosen.imports);
         add_new(&mut caches.exports, chosen.exports);
         caches.inline = chosen.inline.then(|| repository.clone());
+        caches.home = chosen.home;
         Ok(caches)
     }
 

@@ -119,6 +119,9 @@ fn the_actions_inputs_are_understood() {
     let inputs = serde_json::Value::Object(empty).to_string();
     let parsed = kitwright::ci::action::Arguments::parse(&inputs, &std::env::temp_dir(), "");
     assert_eq!(parsed.expect("known inputs").arguments, ["--", "."]);
+    for name in kitwright::ci::action::inputs() {
+        assert!(names.contains(&name), "the action does not declare `{name}`");
+    }
 }
 
 /// The workflows that others copy are ours, but for where the action comes from.

@@ -22,6 +22,8 @@ use crate::support::{base, tool};
 const CHECKOUT: &str = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1";
 /// The pinned cache action: never run, because the runner finds `kitwright` on PATH, but fetched.
 const CACHE: &str = "actions/cache@27d5ce7f107fe9357f9df03efb73ab90386fccae";
+/// The pinned action that runs scripts.
+const SCRIPT: &str = "actions/github-script@ed597411d8f924073f98dfc5c65a23a2325f34cd";
 
 /// The runner, built on first use.
 fn act() -> Option<&'static Path> {
@@ -140,7 +142,8 @@ impl Stage {
         command.arg("-e").arg(&file).args(["-P", "ubuntu-24.04=-self-hosted"]);
         command.args(["--actor", "ann", "--no-skip-checkout", "--no-cache-server"]);
         command.args(["-s", &format!("GITHUB_TOKEN={TOKEN}"), "--defaultbranch", "main"]);
-        for (action, folder) in [(CHECKOUT, "act/checkout"), (CACHE, "act/checkout")] {
+        let actions = [(CHECKOUT, "act/checkout"), (CACHE, "act/checkout"), (SCRIPT, "act/script")];
+        for (action, folder) in actions {
             let folder = here().join(folder);
             command.args(["--local-repository", &format!("{action}={}", folder.display())]);
         }
@@ -204,7 +207,8 @@ impl Stage {
             200 => serde_json::from_value(answer.json()["tags"].clone()).unwrap_or_default(),
             _ => Vec::new(),
         };
-        tags.retain(|tag| !tag.starts_with("key-") && !tag.starts_with("sha256-"));
+        let programs = ["key-", "buildcache-key-", "sha256-"];
+        tags.retain(|tag| !programs.iter().any(|prefix| tag.starts_with(prefix)));
         tags.sort();
         tags
     }
@@ -240,7 +244,8 @@ impl Stage {
         let ended = self.run("build-ci-image.yml", "push", &push_event("v2", &sha), 1);
         assert!(ended.good, "{}", ended.log);
         let short = &sha[..7];
-        assert_eq!(self.tags(), ["v2".to_owned(), format!("v2-sha-{short}")]);
+        let expected = ["buildcache".to_owned(), "v2".to_owned(), format!("v2-sha-{short}")];
+        assert_eq!(self.tags(), expected);
         assert_eq!(self.digest("v2"), self.digest(&format!("v2-sha-{short}")));
         self.tell("the first push to v2");
     }
@@ -334,7 +339,9 @@ fn a_pull_request_that_touches_the_image_is_waited_for_and_then_merged() {
     assert!(why.is_some_and(|(_, why)| why.contains("command")), "{comment}");
     stage.tell("2c. a third commit of it, which changes the image again");
 
-    // The merge: v2 gets the very bytes that the pull request has tested.
+    // The merge: v2 gets the very bytes that the pull request has tested, and all get its cache.
+    let cache = stage.digest("buildcache-pr-7").expect("a cache of its own");
+    assert_ne!(stage.digest("buildcache").as_ref(), Some(&cache));
     stage.work.git(&["checkout", "-q", "-B", "v2", "origin/v2"]);
     stage.work.git(&["merge", "-q", "--no-ff", "-m", "Merge", "topic"]);
     let merged = stage.work.git(&["rev-parse", "HEAD"]);
@@ -342,6 +349,7 @@ fn a_pull_request_that_touches_the_image_is_waited_for_and_then_merged() {
     let ended = stage.run("build-ci-image.yml", "push", &push_event("v2", &merged), 13);
     assert!(ended.good, "{}", ended.log);
     assert_eq!(stage.digest("v2").as_ref(), Some(&image));
+    assert_eq!(stage.digest("buildcache").as_ref(), Some(&cache));
     assert_eq!(stage.digest(&format!("v2-sha-{}", &merged[..7])).as_ref(), Some(&image));
     stage.tell("3. the merge to v2");
 }

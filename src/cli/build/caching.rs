@@ -88,12 +88,13 @@ fn pushes_to(exports: &[Export], repository: &str) -> bool {
 }
 
 impl Solving<'_> {
-    /// Writes every cache that is not inline; `watch` saw the build.
+    /// Writes every cache that is not inline, and names those that could not be written; `watch`
+    /// saw the build.
     pub(super) async fn export_caches(
         &mut self,
         builder: &mut Builder,
         watch: &Watch,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<String>, Failure> {
         self.next_round(watch);
         self.graphs.anew.clear();
         self.export(builder, &[]).await
@@ -121,12 +122,12 @@ impl Solving<'_> {
         &mut self,
         builder: &mut Builder,
         parts: &[pb::Definition],
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<String>, Failure> {
         let entries = self.job.caches.exports.iter().filter(|entry| entry.kind != "inline");
         let entries: Vec<CacheEntry> = entries.cloned().collect();
         let arguments = &self.job.args.faults;
         let deadline = Instant::now() + arguments.cache_export_timeout;
-        let mut failed = Vec::new();
+        let (mut failed, mut fatal) = (Vec::new(), Vec::new());
         let mut last = String::new();
         for entry in entries {
             let name = hierarchy::name(&entry);
@@ -149,16 +150,17 @@ impl Solving<'_> {
                     let line = format!("WARNING: no cache was exported to `{name}`: {reason}");
                     self.job.display.note(line).await;
                     if strict || arguments.strict_cache {
-                        failed.push(format!("`{name}`"));
+                        fatal.push(format!("`{name}`"));
                         last = reason;
                     }
+                    failed.push(name);
                 }
             }
             self.next_round(&Watch::default());
         }
-        match failed.is_empty() {
-            true => Ok(()),
-            false => Err(ExportError { names: failed, cause: Cause(last) }.into()),
+        match fatal.is_empty() {
+            true => Ok(failed),
+            false => Err(ExportError { names: fatal, cause: Cause(last) }.into()),
         }
     }
 

@@ -4,6 +4,7 @@
 //! repository. A hit moves the build's tags to that manifest and needs no engine; after a miss the key
 //! tag is written last, when the image is whole.
 mod age;
+mod cache;
 mod copies;
 
 use std::collections::BTreeMap;

@@ -121,6 +121,71 @@ fn a_cache_that_was_promoted_serves_like_the_one_it_was() {
     assert!(is_cached(&log, "RUN cat"), "{log}");
 }
 
+/// The digest under a tag of the lab's repository.
+fn digest(lab: &Lab, tag: &str) -> Option<String> {
+    let answer = lab.registry.manifest(&lab.name, tag);
+    (answer.status == 200).then(|| answer.headers["docker-content-digest"].clone())
+}
+
+/// The lab's caches that are found by the key of their image.
+fn keyed(lab: &Lab) -> Vec<String> {
+    lab.tags().into_iter().filter(|tag| tag.starts_with("buildcache-key-")).collect()
+}
+
+#[test]
+fn who_reuses_an_image_takes_its_cache_over() {
+    let Some(lab) = Lab::new("taken") else { return };
+    if writer().is_none() {
+        return;
+    }
+    build(&lab, "v2", &push(&lab, "v2"), &["--build-arg=LAST=before", "--reuse"]);
+    let before = digest(&lab, "buildcache");
+    build(&lab, "pr-7", &pull_request(&lab, "o/r"), &["--reuse"]);
+    let own = digest(&lab, "buildcache-pr-7");
+    assert!(own.is_some() && own != before);
+    // Each image's cache is found by its key.
+    let mut found: Vec<_> = keyed(&lab).iter().map(|tag| digest(&lab, tag)).collect();
+    found.sort();
+    let mut expected = [own.clone(), before.clone()];
+    expected.sort();
+    assert_eq!(found, expected);
+    // A fork, and the pull request's next commit, move nothing.
+    for head in ["somebody/r", "o/r"] {
+        let log = build(&lab, "pr-7", &pull_request(&lab, head), &["--reuse"]);
+        assert!(log.contains("reused `key-") && !log.contains("is now what"), "{log}");
+        assert_eq!(digest(&lab, "buildcache"), before);
+    }
+    // The merge.
+    let log = build(&lab, "v2", &push(&lab, "v2"), &["--reuse"]);
+    let line =
+        format!("the cache `{}` is now what the image was built with", lab.direct("buildcache"));
+    assert!(log.contains("reused `key-") && log.contains(&line), "{log}");
+    assert_eq!(digest(&lab, "buildcache"), own);
+    lab.is_whole();
+}
+
+#[test]
+fn a_cache_that_was_not_written_is_no_images_cache() {
+    let Some(lab) = Lab::new("not-taken") else { return };
+    let Some(engine) = writer() else { return };
+    let env = push(&lab, "v2");
+    let env: Vec<_> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (image, repository) = (lab.direct("v2"), format!("{}/{}", lab.proxy.host, lab.name));
+    let flags = ["--cache", &repository, "--reuse", "--push", "-t", &image];
+    lab.proxy.add(Rule::new("PUT", "/manifests/buildcache").status(403));
+    let log = lab.with_env(engine, &flags, &env).ok().stderr;
+    assert!(log.contains("WARNING: no cache was exported"), "{log}");
+    assert_eq!(keyed(&lab), [""; 0]);
+    // Nor does a registry that takes no second tag make the build fail.
+    lab.proxy.clear();
+    lab.proxy.add(Rule::new("PUT", "/manifests/buildcache-key-").status(500));
+    let log =
+        lab.with_env(engine, &[&flags[..], &["--build-arg=LAST=2"]].concat(), &env).ok().stderr;
+    assert!(log.contains("will not be found by its image"), "{log}");
+    assert_eq!(keyed(&lab), [""; 0]);
+    assert!(digest(&lab, "buildcache").is_some());
+}
+
 #[test]
 fn the_image_is_out_before_its_cache_is_exported() {
     let Some(lab) = Lab::new("digest-first") else { return };
