@@ -9,11 +9,12 @@
 //! // … a build against `proxy.host` …
 //! assert!(proxy.seen("GET", "/blobs/") >= 2);
 //! ```
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+
+mod relay;
 
 /// What goes wrong with a request.
 #[derive(Clone, Debug)]
@@ -34,8 +35,22 @@ pub enum Fault {
     Delay(Duration),
     /// The answer's body passes no faster than so many bytes a second.
     Slow(u64),
+    /// The server gets no more than so many bytes of the request's body, and then its end.
+    TruncateUploadAfter(u64),
+    /// One byte of the request's body is changed on its way to the server.
+    CorruptUploadAt(u64),
+    /// The server gets so many bytes of the request's body, and nothing more until [`Proxy::thaw`].
+    StallUploadAfter(u64),
     /// The connection is reset after so many bytes of the request's body: a broken upload.
     ResetUploadAfter(u64),
+    /// The connection is closed cleanly in the middle of the answer's head.
+    CutHead,
+    /// The connection is reset when the server has answered, in place of the answer.
+    ResetHead,
+    /// The answer's `Docker-Content-Digest` is that of something else.
+    ClaimOtherDigest,
+    /// This request is answered in good order, and every later connection is refused.
+    LastAnswer,
 }
 
 /// Which requests a fault hits.
@@ -43,6 +58,7 @@ pub enum Fault {
 pub struct Rule {
     method: String,
     path: String,
+    agent: String,
     skip: u64,
     times: u64,
     fault: Fault,
@@ -53,7 +69,14 @@ impl Rule {
     /// [`Rule::fault`] says what to do.
     pub fn new(method: &str, path: &str) -> Self {
         let fault = Fault::Delay(Duration::ZERO);
-        Self { method: method.to_owned(), path: path.to_owned(), skip: 0, times: u64::MAX, fault }
+        let (method, path, agent) = (method.to_owned(), path.to_owned(), String::new());
+        Self { method, path, agent, skip: 0, times: u64::MAX, fault }
+    }
+
+    /// Hits only clients whose `User-Agent` begins like this.
+    #[must_use]
+    pub fn by(self, agent: &str) -> Self {
+        Self { agent: agent.to_owned(), ..self }
     }
 
     /// Lets the first so many matching requests pass.
@@ -80,8 +103,10 @@ impl Rule {
         self.fault(Fault::Status(code, Vec::new(), String::new()))
     }
 
-    fn matches(&self, method: &str, path: &str) -> bool {
-        (self.method.is_empty() || self.method == method) && path.contains(&self.path)
+    fn matches(&self, seen: &Seen) -> bool {
+        (self.method.is_empty() || self.method == seen.method)
+            && seen.path.contains(&self.path)
+            && seen.agent.starts_with(&self.agent)
     }
 }
 
@@ -91,6 +116,8 @@ pub struct Seen {
     pub method: String,
     /// With its query.
     pub path: String,
+    /// The client's `User-Agent`.
+    pub agent: String,
     /// Whether a rule hit it.
     pub faulty: bool,
 }
@@ -98,6 +125,7 @@ pub struct Seen {
 #[derive(Debug)]
 struct State {
     upstream: String,
+    listener: TcpListener,
     rules: Mutex<Vec<Rule>>,
     seen: Mutex<Vec<Seen>>,
     /// Bytes from the server to the client, heads included.
@@ -123,6 +151,7 @@ pub fn start(upstream: &str) -> Proxy {
     let host = listener.local_addr().expect("an address").to_string();
     let state = Arc::new(State {
         upstream: upstream.to_owned(),
+        listener: listener.try_clone().expect("a second handle"),
         rules: Mutex::default(),
         seen: Mutex::default(),
         down: AtomicU64::new(0),
@@ -173,8 +202,13 @@ impl Proxy {
 
     /// How many requests of `method` (empty: any) there were for paths that contain `path`.
     pub fn seen(&self, method: &str, path: &str) -> usize {
-        let rule = Rule::new(method, path);
-        self.requests().iter().filter(|seen| rule.matches(&seen.method, &seen.path)).count()
+        self.seen_by("", method, path)
+    }
+
+    /// The same of clients whose `User-Agent` begins like this.
+    pub fn seen_by(&self, agent: &str, method: &str, path: &str) -> usize {
+        let rule = Rule::new(method, path).by(agent);
+        self.requests().iter().filter(|seen| rule.matches(seen)).count()
     }
 
     /// Bytes that the server has sent through.
@@ -185,6 +219,11 @@ impl Proxy {
     /// Bytes that clients have sent through.
     pub fn bytes_up(&self) -> u64 {
         self.state.up.load(Ordering::SeqCst)
+    }
+
+    /// Goes away: every later connection is refused.
+    pub fn leave(&self) {
+        self.state.leave();
     }
 
     /// Ends all stalls: their connections are closed.
@@ -201,192 +240,4 @@ impl Drop for Proxy {
         // Wakes the accepting thread, which then sees that it is over.
         let _ = TcpStream::connect(&self.host);
     }
-}
-
-impl State {
-    fn serve(&self, mut client: TcpStream) {
-        let Some((head, body)) = read_head(&mut client) else { return };
-        let mut words = head.split(' ');
-        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let fault = self.match_rule(method, path);
-        let faulty = fault.is_some();
-        let seen = Seen { method: method.to_owned(), path: path.to_owned(), faulty };
-        self.seen.lock().expect("no handler died").push(seen);
-        match &fault {
-            Some(Fault::Status(code, headers, text)) => {
-                return answer(&mut client, *code, headers, text);
-            }
-            Some(Fault::NoAnswer) => return self.stall(),
-            Some(Fault::Delay(time)) => std::thread::sleep(*time),
-            _ => {}
-        }
-        let _ = self.relay(client, &close_after(&head), &body, fault.as_ref());
-    }
-
-    fn match_rule(&self, method: &str, path: &str) -> Option<Fault> {
-        let mut rules = self.rules.lock().expect("no handler died");
-        for rule in rules.iter_mut().filter(|rule| rule.matches(method, path)) {
-            if rule.skip > 0 {
-                rule.skip -= 1;
-            } else if rule.times > 0 {
-                rule.times -= 1;
-                return Some(rule.fault.clone());
-            }
-        }
-        None
-    }
-
-    fn relay(
-        &self,
-        mut client: TcpStream,
-        head: &str,
-        body: &[u8],
-        fault: Option<&Fault>,
-    ) -> std::io::Result<()> {
-        let Ok(mut server) = TcpStream::connect(&self.upstream) else {
-            answer(&mut client, 502, &[], "the server behind the proxy is gone");
-            return Ok(());
-        };
-        server.write_all(head.as_bytes())?;
-        server.write_all(body)?;
-        self.up.fetch_add((head.len() + body.len()) as u64, Ordering::SeqCst);
-        let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-        let limit = match fault {
-            Some(Fault::ResetUploadAfter(limit)) => limit.saturating_sub(body.len() as u64),
-            _ => u64::MAX,
-        };
-        let resetting = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let resetting = &resetting;
-            scope.spawn(move || {
-                if self.pump(&mut from_client, &mut to_server, limit).is_err() {
-                    resetting.store(true, Ordering::SeqCst);
-                    let _ = to_server.shutdown(Shutdown::Both);
-                }
-            });
-            let end = self.pass_answer(&mut server, &mut client, fault);
-            if matches!(end, Ok(End::Reset)) || resetting.load(Ordering::SeqCst) {
-                // With a linger of zero the last close resets. Only the reading side is shut
-                // before: a full shutdown would still end the stream in good order.
-                let _ = rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO));
-                let _ = client.shutdown(Shutdown::Read);
-            } else {
-                let _ = client.shutdown(Shutdown::Both);
-            }
-            let _ = server.shutdown(Shutdown::Both);
-        });
-        Ok(())
-    }
-
-    /// Copies an upload; an error says that `limit` is reached.
-    fn pump(&self, from: &mut TcpStream, to: &mut TcpStream, mut limit: u64) -> Result<(), ()> {
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            if limit == 0 {
-                return Err(());
-            }
-            let room = usize::try_from(limit).unwrap_or(usize::MAX).min(buffer.len());
-            let Ok(read @ 1..) = from.read(&mut buffer[..room]) else { return Ok(()) };
-            self.up.fetch_add(read as u64, Ordering::SeqCst);
-            limit -= read as u64;
-            if to.write_all(&buffer[..read]).is_err() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn pass_answer(
-        &self,
-        server: &mut TcpStream,
-        client: &mut TcpStream,
-        fault: Option<&Fault>,
-    ) -> std::io::Result<End> {
-        let Some((head, rest)) = read_head(server) else { return Ok(End::Close) };
-        let head = close_after(&head);
-        client.write_all(head.as_bytes())?;
-        self.down.fetch_add(head.len() as u64, Ordering::SeqCst);
-        let mut body = std::io::Cursor::new(rest).chain(server);
-        let mut sent = 0;
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let room = match fault {
-                Some(Fault::ResetAfter(at) | Fault::TruncateAfter(at) | Fault::StallAfter(at)) => {
-                    at - sent
-                }
-                Some(Fault::Slow(rate)) => (rate / 20).max(1),
-                _ => u64::MAX,
-            };
-            if room == 0 {
-                return Ok(self.end_early(fault));
-            }
-            let room = usize::try_from(room).unwrap_or(usize::MAX).min(buffer.len());
-            let read = body.read(&mut buffer[..room])?;
-            if read == 0 {
-                return Ok(End::Close);
-            }
-            match fault {
-                Some(Fault::CorruptAt(at)) if (sent..sent + read as u64).contains(at) => {
-                    buffer[usize::try_from(at - sent).expect("inside the buffer")] ^= 0xff;
-                }
-                Some(Fault::Slow(_)) => std::thread::sleep(Duration::from_millis(50)),
-                _ => {}
-            }
-            client.write_all(&buffer[..read])?;
-            sent += read as u64;
-            self.down.fetch_add(read as u64, Ordering::SeqCst);
-        }
-    }
-
-    fn end_early(&self, fault: Option<&Fault>) -> End {
-        match fault {
-            Some(Fault::ResetAfter(_)) => return End::Reset,
-            Some(Fault::StallAfter(_)) => self.stall(),
-            _ => {}
-        }
-        End::Close
-    }
-
-    fn stall(&self) {
-        let frozen = self.frozen.lock().expect("no handler died");
-        drop(self.thawed.wait_while(frozen, |frozen| *frozen));
-    }
-}
-
-/// How a connection to the client ends.
-enum End {
-    Close,
-    Reset,
-}
-
-fn read_head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 8192];
-    loop {
-        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            let rest = bytes.split_off(end + 4);
-            return Some((String::from_utf8_lossy(&bytes).into_owned(), rest));
-        }
-        let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
-        bytes.extend_from_slice(&buffer[..read]);
-    }
-}
-
-/// The same head, with `Connection: close` in place of what it said.
-fn close_after(head: &str) -> String {
-    let mut lines: Vec<&str> = head.trim_end().lines().collect();
-    lines.retain(|line| !line.to_ascii_lowercase().starts_with("connection:"));
-    lines.push("Connection: close");
-    lines.join("\r\n") + "\r\n\r\n"
-}
-
-fn answer(client: &mut TcpStream, code: u16, headers: &[(String, String)], text: &str) {
-    let mut head =
-        format!("HTTP/1.1 {code} Fault\r\nContent-Length: {}\r\nConnection: close\r\n", text.len());
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    let _ = client.write_all(format!("{head}\r\n{text}").as_bytes());
-    // What the client still sends must be read, or the close resets the answer away.
-    let _ = client.shutdown(Shutdown::Write);
-    let _ = std::io::copy(client, &mut std::io::sink());
 }

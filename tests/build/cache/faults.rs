@@ -1,131 +1,103 @@
 //! Caches that break, at each point of a build and in each way: the build succeeds and says so.
-use crate::support::proxy::{self, Fault, Rule};
+//!
+//! What is tried where, and what is told, stands in [`table`](super::table).
+use crate::support::proxy::{Fault, Rule};
 use crate::support::tool;
 
-use super::kit::{Lab, is_cached, reader, shared_registry, writer};
+use super::kit::{Lab, fresh, is_cached, reader, writer};
+use super::table::{Attack, Place, Told, attacks, column};
 
-/// What can go wrong with an answer; stalls last until the proxy goes.
-fn faults(at: u64) -> Vec<(&'static str, Fault)> {
-    let status = |code, headers| Fault::Status(code, headers, String::new());
-    let retry = vec![("Retry-After".to_owned(), "60".to_owned())];
-    vec![
-        ("401", status(401, vec![])),
-        ("404", status(404, vec![])),
-        ("429", status(429, retry)),
-        ("500", status(500, vec![])),
-        ("reset", Fault::ResetAfter(at)),
-        ("truncated", Fault::TruncateAfter(at)),
-        ("digest", Fault::CorruptAt(at)),
-        ("stall", Fault::StallAfter(at)),
-        ("silence", Fault::NoAnswer),
-    ]
-}
-
-/// Runs one case of each fault at the same time.
-fn each(faults: Vec<(&'static str, Fault)>, case: impl Fn(&str, Fault) + Sync) {
+/// Tries every way into every cell of a column, all kinds at the same time.
+fn each(place: Place, case: impl Fn(&mut Lab, &Attack, Told) + Sync) {
     std::thread::scope(|scope| {
-        for (name, fault) in faults {
+        for (kind, told) in column(place) {
             let case = &case;
-            std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn_scoped(scope, move || case(name, fault))
-                .expect("a thread");
+            let work = move || {
+                let Some(mut lab) = Lab::new(&format!("{place:?}-{kind:?}").to_lowercase()) else {
+                    return;
+                };
+                if lab.fill("c").is_none() {
+                    return;
+                }
+                for attack in attacks(kind, place, &lab) {
+                    lab.renew_proxy();
+                    match &attack.rule {
+                        Some(rule) => lab.proxy.add(rule.clone()),
+                        None => lab.proxy.leave(),
+                    }
+                    case(&mut lab, &attack, told);
+                    eprintln!("{kind:?} at {place:?}, {}: {told:?}", attack.name);
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("{kind:?}"));
+            thread.spawn_scoped(scope, work).expect("a thread");
         }
     });
+}
+
+/// Checks that the line of a cell is there.
+#[track_caller]
+fn is_told(log: &str, told: Told, cache: &str, attack: &str) {
+    let (line, words) = match told {
+        Told::LeftOut(words) => (format!("no cache from `{cache}`: "), words),
+        Told::BuiltAnew => (format!("building on without the cache `{cache}`: "), ""),
+        Told::Replaced => ("the engine is stuck in a cache import".to_owned(), ""),
+        Told::NotExported => (format!("WARNING: no cache was exported to `{cache}`: "), ""),
+        Told::Nothing(_) => return,
+    };
+    let reason = log.lines().find_map(|text| text.strip_prefix(&line));
+    let reason = reason.unwrap_or_else(|| panic!("{attack}: no `{line}` in\n{log}"));
+    assert!(reason.contains(words), "{attack}: {reason}");
 }
 
 #[test]
 fn a_cache_that_fails_its_probe_is_left_out() {
     let Some(engine) = reader() else { return };
-    let Some(refused) = shared_registry().map(|_| proxy::refusing()) else { return };
-    each(faults(100), |name, fault| {
-        let Some(lab) = Lab::new(&format!("probe-{name}")) else { return };
-        if lab.fill("c").is_none() {
-            return;
-        }
-        // The first answer for a manifest, or the first for a config.
-        for place in ["/manifests/", "/blobs/"] {
-            lab.proxy.clear();
-            lab.proxy.add(Rule::new("", place).fault(fault.clone()));
-            let from = lab.through("c");
-            let last = format!("LAST={place}");
-            // Long where something else than time is to end the probe, also on a busy machine.
-            let quick = ["stall", "silence"].contains(&name) || place == "/blobs/";
-            let timeout = if quick { "--cache-timeout=1s" } else { "--cache-timeout=30s" };
-            let flags = [timeout, "--build-arg", &last, "--cache-from", &from];
-            let ended = lab.build(engine, &flags).ok();
-            if place == "/blobs/" && ["reset", "truncated"].contains(&name) {
-                // The rest of a blob is asked for, again and again, and may be had in time.
-                continue;
-            }
-            let line = format!("no cache from `{from}`: ");
-            let reason = ended.stderr.lines().find_map(|text| text.strip_prefix(&line));
-            let reason = reason.unwrap_or_else(|| panic!("{name} {place}:\n{}", ended.stderr));
-            let said = match name {
-                "stall" | "silence" => "no answer within 1 s",
-                _ if reason == "no answer within 1 s" => "",
-                "404" if place == "/manifests/" => "it is not there",
-                "404" => "not in the registry",
-                "401" => "refuses access",
-                "429" => "429",
-                "500" => "500",
-                "reset" | "truncated" => "broke",
-                _ => "digest",
-            };
-            assert!(reason.contains(said), "{name} {place}: {reason}");
-            assert!(!ended.stderr.contains("importing cache manifest"), "{name} {place}");
-        }
-    });
-    let Some(lab) = Lab::new("probe-refused") else { return };
-    let from = format!("{refused}/probe:c");
-    let ended = lab.build(engine, &["--cache-from", &from]).ok();
-    assert!(ended.stderr.contains(&format!("no cache from `{from}`: cannot connect")));
-}
-
-#[test]
-fn a_build_goes_on_without_a_cache_whose_blob_breaks() {
-    let Some(engine) = reader() else { return };
-    each(faults(1000), |name, fault| {
-        let Some(lab) = Lab::new(&format!("blob-{name}")) else { return };
-        if lab.fill("c").is_none() {
-            return;
-        }
-        lab.proxy.add(Rule::new("GET", &lab.layer("c")).fault(fault));
+    each(Place::Probe, |lab, attack, told| {
         let from = lab.through("c");
-        let times = ["--cache-stall-timeout=2s", "--cache-timeout=30s"];
-        let flags = ["--cache-from", &from, "--build-arg", "LAST=2", times[0], times[1]];
-        let ended = lab.build(engine, &[&flags[..], &["-o", "out"]].concat()).ok();
-        assert_eq!(lab.project.read("out/last"), "2\n", "{name}");
-        assert_eq!(lab.project.read("out/salt"), format!("blob-{name}\n"), "{name}");
-        if name == "truncated" {
-            // The engine asks for the rest, and needs nobody's help.
-            return;
+        let last = format!("LAST={}", attack.name);
+        // Long where something else than time is to end the probe, also on a busy machine.
+        let is_quick = told == Told::LeftOut("no answer within 1 s");
+        // The rest of a blob is asked for, again and again, and may be had in time.
+        let is_resumed = ["config reset", "config cut"].contains(&attack.name.as_str());
+        let timeout = if is_quick || is_resumed { "1s" } else { "30s" };
+        let flags = ["--cache-timeout", timeout, "--build-arg", &last, "--cache-from", &from];
+        let log = lab.build(engine, &flags).ok().stderr;
+        if !is_resumed {
+            is_told(&log, told, &from, &attack.name);
+            assert!(!log.contains("importing cache manifest"), "{}:\n{log}", attack.name);
         }
-        let line = format!("building on without the cache `{from}`: ");
-        assert!(ended.stderr.contains(&line), "{name}:\n{}", ended.stderr);
     });
 }
 
 #[test]
 fn a_cache_that_only_the_engine_cannot_read_is_told_of() {
     let Some(engine) = reader() else { return };
-    let mut faults = faults(100);
-    // A manifest that does not come holds a daemon up that is not ours to end.
-    faults.retain(|(name, _)| !["stall", "silence"].contains(name));
-    each(faults, |name, fault| {
-        let Some(lab) = Lab::new(&format!("manifest-{name}")) else { return };
-        if lab.fill("c").is_none() {
+    each(Place::ImportManifest, |lab, attack, told| {
+        if told == Told::Replaced {
+            // See below: a daemon that is not ours to end is only waited for.
             return;
         }
-        lab.proxy.add(Rule::new("", "/manifests/").skip(1).fault(fault));
         let from = lab.through("c");
-        let ended = lab.build(engine, &["--cache-from", &from]).ok();
-        if ["truncated", "digest"].contains(&name) {
-            // The engine asks for the rest, and takes a manifest with another digest for no cache.
-            return;
-        }
-        let line = format!("no cache from `{from}`: ");
-        assert!(ended.stderr.contains(&line), "{name}:\n{}", ended.stderr);
+        let last = format!("LAST={}", attack.name);
+        let flags = ["--cache-timeout=30s", "--build-arg", &last, "--cache-from", &from];
+        let log = lab.build(engine, &flags).ok().stderr;
+        is_told(&log, told, &from, &attack.name);
+    });
+}
+
+#[test]
+fn a_build_goes_on_without_a_cache_whose_blob_breaks() {
+    each(Place::ImportBlob, |lab, attack, told| {
+        // Another engine each time: the layer must not be there already.
+        let Some(engine) = fresh() else { return };
+        let from = lab.through("c");
+        let times = ["--cache-stall-timeout=2s", "--cache-timeout=30s"];
+        let flags = ["--cache-from", &from, "--build-arg", "LAST=2", times[0], times[1]];
+        let log = lab.build(&engine, &[&flags[..], &["-o", "out"]].concat()).ok().stderr;
+        is_told(&log, told, &from, &attack.name);
+        assert_eq!(lab.project.read("out/last"), "2\n", "{}", attack.name);
+        assert_eq!(lab.project.read("out/salt"), format!("{}\n", lab.name), "{}", attack.name);
     });
 }
 
@@ -151,50 +123,42 @@ fn an_engine_that_is_stuck_in_a_cache_import_is_replaced() {
 
 #[test]
 fn an_export_that_fails_leaves_the_build_good_and_the_old_cache_whole() {
-    let Some(engine) = writer() else { return };
-    let mut cases = Vec::new();
-    for (name, fault) in faults(0) {
-        match name {
-            "digest" | "truncated" | "stall" => {}
-            "reset" => cases.push((name, Fault::ResetUploadAfter(1000))),
-            _ => cases.push((name, fault)),
-        }
-    }
-    each(cases, |name, fault| {
-        let Some(lab) = Lab::new(&format!("export-{name}")) else { return };
-        if lab.fill("old").is_none() {
-            return;
-        }
-        for (place, method, path) in
-            [("blob", "", "/blobs/uploads/"), ("manifest", "PUT", "/manifests/")]
-        {
-            lab.proxy.clear();
-            lab.proxy.add(Rule::new(method, path).fault(fault.clone()));
+    for place in [Place::ExportBlob, Place::ExportManifest] {
+        each(place, |lab, attack, told| {
+            let Some(engine) = writer() else { return };
             let to = |tag| format!("type=registry,mode=max,ref={}", lab.through(tag));
-            let (new, old) = (to("new"), to("old"));
+            let (new, old) = (to("new"), to("c"));
             let image = format!("{}:image", lab.repository());
-            let last = format!("LAST={place}");
-            let before = lab.registry.manifest(&lab.name, "old").body;
-            let flags =
-                [["--cache-to", &new, "--cache-to", &old], ["--build-arg", &last, "--push", "-t"]];
-            let flags = [&flags.concat()[..], &[&image, "--cache-export-timeout=2s"]].concat();
-            let ended = lab.build(engine, &flags).ok();
-            let line = format!("WARNING: no cache was exported to `{}`: ", lab.through("new"));
-            assert!(ended.stderr.contains(&line), "{name} {place}:\n{}", ended.stderr);
-            if name != "reset" {
-                assert_eq!(lab.tags(), ["image", "old"], "{name} {place}");
-            }
-            // An upload that broke after its last byte is complete at the registry.
-            if name != "reset" {
-                assert_eq!(lab.registry.manifest(&lab.name, "old").body, before, "{name} {place}");
+            let last = format!("LAST={}", attack.name);
+            let before = lab.registry.manifest(&lab.name, "c").body;
+            let caches = ["--cache-to", &new, "--cache-to", &old, "--cache-export-timeout=4s"];
+            let flags = [&caches[..], &["--build-arg", &last, "--push", "-t", &image]].concat();
+            let log = lab.build(engine, &flags).ok().stderr;
+            is_told(&log, told, &lab.through("new"), &attack.name);
+            assert_eq!(lab.registry.manifest(&lab.name, "image").status, 200, "{}", attack.name);
+            // The registry has the whole upload where only its answer is lost.
+            let is_complete = attack.name.starts_with("answer");
+            if !is_complete {
+                assert!(!lab.tags().contains(&"new".to_owned()), "{}", attack.name);
+                let after = lab.registry.manifest(&lab.name, "c").body;
+                assert_eq!(after, before, "{}", attack.name);
             }
             lab.is_whole();
-            if name == "404" {
+            serves(lab, "c");
+            if attack.name == "404" {
                 let strict = lab.build(engine, &[&flags[..], &["--strict-cache"]].concat());
                 strict.fails(3, &["the image is built, but its cache was not exported to"]);
             }
-        }
-    });
+        });
+    }
+}
+
+/// Checks that a new engine can use the cache under `tag`.
+#[track_caller]
+fn serves(lab: &Lab, tag: &str) {
+    let Some(engine) = fresh() else { return };
+    let log = lab.build(&engine, &["--cache-from", &lab.direct(tag)]).ok().stderr;
+    assert!(is_cached(&log, "RUN head"), "{log}");
 }
 
 #[test]

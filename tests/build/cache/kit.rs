@@ -2,6 +2,7 @@
 use std::sync::OnceLock;
 
 use serde_json::Value;
+use sha2::Digest as _;
 
 use crate::kit::{Ended, Project};
 use crate::support::engine::{self, Engine, Options};
@@ -108,6 +109,17 @@ impl Lab {
         Some(())
     }
 
+    /// Stands a new proxy before the registry, in which nothing goes wrong yet.
+    pub(crate) fn renew_proxy(&mut self) {
+        self.proxy = proxy::start(&self.registry.host);
+    }
+
+    /// The digest of the cache config under `tag`.
+    pub(crate) fn config(&self, tag: &str) -> String {
+        let manifest = self.registry.manifest(&self.name, tag).json();
+        manifest["config"]["digest"].as_str().expect("a digest").to_owned()
+    }
+
     /// The digest of the layer that the stage's command made, in the cache under `tag`.
     pub(crate) fn layer(&self, tag: &str) -> String {
         let answer = self.registry.manifest(&self.name, tag);
@@ -132,7 +144,7 @@ impl Lab {
         tags
     }
 
-    /// Checks that whatever a tag points at is there as a whole.
+    /// Checks that whatever a tag points at is there as a whole, and is what its digest says.
     #[track_caller]
     pub(crate) fn is_whole(&self) {
         for tag in self.tags() {
@@ -142,7 +154,10 @@ impl Lab {
             let layers = manifest["layers"].as_array().cloned().unwrap_or_default();
             for blob in layers.iter().chain([&manifest["config"]]) {
                 let digest = blob["digest"].as_str().expect("a digest");
-                assert_eq!(self.registry.blob(&self.name, digest).status, 200, "{tag}: {digest}");
+                let blob = self.registry.blob(&self.name, digest);
+                assert_eq!(blob.status, 200, "{tag}: {digest}");
+                let found = sha2::Sha256::digest(&blob.body);
+                assert_eq!(digest, format!("sha256:{found:x}"), "{tag}");
             }
         }
     }

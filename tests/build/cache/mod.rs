@@ -3,3 +3,4 @@ mod exports;
 mod faults;
 mod gha;
 mod kit;
+mod table;
