@@ -24,8 +24,10 @@ where
     T: Send,
     E: Send,
 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(THREADS).min(count.div_ceil(grain.max(1)));
+    let worth = count.div_ceil(grain.max(1));
+    // The system is asked for its cores only where there is a use for them: it reads files for that.
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if worth < 2 { worth } else { cores().min(THREADS).min(worth) };
     if threads < 2 {
         let mut state = start();
         return (0..count).map(|piece| work(&mut state, piece)).collect();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use buildkit_rs_proto::pb::op::Op;
 use tokio::task::JoinHandle;
 
 use super::display::Display;
@@ -12,7 +13,7 @@ use super::source::Source;
 use crate::cache::explain::{self, Cause, Graph, Reading, keep};
 use crate::engine::state::StateDir;
 use crate::fault::chain;
-use crate::key::files::Directory;
+use crate::key::files::{Detail, Directory};
 use crate::key::memory::Memory;
 use crate::oci::digest::Digest;
 use crate::oci::reference::ImageReference;
@@ -86,20 +87,27 @@ impl Subject {
         })
     }
 
-    /// Takes the graph down; reads the files that its steps use.
-    pub(super) fn graph(&self) -> Graph {
+    /// Takes the graph down; looks at the files that its steps use.
+    fn graph(&self, detail: Detail) -> Graph {
         let mut memory = Memory::open(self.memory.clone());
-        let mut reading = Reading::new(&self.directories, &mut memory);
+        let mut reading = Reading::new(&self.directories, &mut memory, detail);
         let graph = explain::record(&self.compiled, &self.dockerfile, &mut reading);
         // Without it the next run reads the files again.
         let _ = memory.save();
         graph
     }
 
+    /// Whether a step is among `vertices`: sources are looked at in every build, and say nothing.
+    fn has_step_in(&self, vertices: &BTreeSet<Digest>) -> bool {
+        let own = self.compiled.platforms.iter().flat_map(|p| &p.definition.vertices);
+        let mut ran = own.filter(|vertex| vertices.contains(&vertex.digest));
+        ran.any(|vertex| matches!(vertex.op().op, Some(Op::Exec(_) | Op::File(_))))
+    }
+
     /// What changed since the last build on this machine; `None` if there was none.
     pub(super) fn moved(&self) -> Option<Vec<Told>> {
         let before = keep::load(&self.place)?;
-        let now = self.graph();
+        let now = self.graph(Detail::Times);
         let found = explain::moved(&before, &now);
         Some(told(&now, found))
     }
@@ -114,7 +122,7 @@ impl Explaining {
         image: Option<ImageReference>,
     ) -> Self {
         // Unasked, nothing is read before a step has run again: most often none does.
-        let now = asked.then(|| take_down(&subject));
+        let now = asked.then(|| take_down(&subject, Detail::Contents));
         let remote = || image.clone().map(|image| (client.clone(), image));
         let before = asked.then(|| look_back(&subject, remote()));
         Self { subject, asked, before, now, client, image }
@@ -130,12 +138,10 @@ impl Explaining {
         display: &Display,
     ) {
         let Self { subject, asked, before, now, client, image } = self;
-        let own = subject.compiled.platforms.iter().flat_map(|p| &p.definition.vertices);
-        let is_any = own.into_iter().any(|vertex| ran.contains(&vertex.digest));
-        if !is_any && !asked {
+        if !asked && !subject.has_step_in(ran) {
             return;
         }
-        let now = now.unwrap_or_else(|| take_down(&subject));
+        let now = now.unwrap_or_else(|| take_down(&subject, Detail::Times));
         let before = before.unwrap_or_else(|| look_back(&subject, None));
         let Ok(now) = now.await else { return };
         let before = tokio::time::timeout(PATIENCE, before).await;
@@ -162,9 +168,9 @@ impl Explaining {
     }
 }
 
-fn take_down(subject: &Subject) -> JoinHandle<Graph> {
+fn take_down(subject: &Subject, detail: Detail) -> JoinHandle<Graph> {
     let subject = subject.clone();
-    tokio::task::spawn_blocking(move || subject.graph())
+    tokio::task::spawn_blocking(move || subject.graph(detail))
 }
 
 /// Looks for the graph of the build before: here, else beside the image in its registry.

@@ -7,6 +7,8 @@
 //! Contents are remembered from run to run ([`Memory`]), so that a context in which nothing changed
 //! is not read again: not its files, and, when all of them are as they were, not even what is
 //! remembered of each.
+mod each;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Read as _;
@@ -24,6 +26,8 @@ use crate::fault::{Classified, Fault};
 use crate::oci::digest::Digest;
 use crate::parallel::spread;
 use crate::plan::pattern::{PatternError, Patterns};
+
+pub use each::{Detail, Each, Trace, digest_each};
 
 /// Files that cannot be digested.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -77,9 +81,7 @@ pub fn digest(
     memory: &mut Memory,
 ) -> Result<Digest, FilesError> {
     let begun = nanoseconds();
-    let path = read.path.trim_matches('/');
-    let follow = if path.is_empty() { Vec::new() } else { vec![path.to_owned()] };
-    let listed = list(&directory.root, follow, directory.exclude.clone())?;
+    let listed = list(&directory.root, follow(read), directory.exclude.clone())?;
     let scope = Scope::of(read)?;
     let chosen: Vec<&Listed> = listed.iter().filter(|file| scope.covers(file)).collect();
     let question = question(directory, read);
@@ -97,32 +99,10 @@ pub fn digest(
     Ok(digest)
 }
 
-/// Digests every file that `read` selects of `directory` apart, by its path.
-///
-/// # Errors
-///
-/// [`FilesError`] when something cannot be read.
-pub fn digest_each(
-    directory: &Directory,
-    read: &Read,
-    memory: &mut Memory,
-) -> Result<BTreeMap<String, Digest>, FilesError> {
+/// The paths that a transfer of `read` alone would follow.
+fn follow(read: &Read) -> Vec<String> {
     let path = read.path.trim_matches('/');
-    let follow = if path.is_empty() { Vec::new() } else { vec![path.to_owned()] };
-    let listed = list(&directory.root, follow, directory.exclude.clone())?;
-    let scope = Scope::of(read)?;
-    // A folder counts through what is in it.
-    let is_file = |file: &&Listed| file.kind != Kind::Directory;
-    let chosen: Vec<&Listed> =
-        listed.iter().filter(is_file).filter(|file| scope.covers(file)).collect();
-    let facts = facts(directory, &chosen, memory)?;
-    let digests = chosen.iter().zip(&facts).map(|(file, fact)| {
-        let mut hash = Sha256::new();
-        line(&mut hash, file, fact);
-        let path = String::from_utf8_lossy(&file.path).into_owned();
-        (path, Digest::from_bytes(hash.finalize().into()))
-    });
-    Ok(digests.collect())
+    if path.is_empty() { Vec::new() } else { vec![path.to_owned()] }
 }
 
 /// What is asked: the same question about the same files has the same answer.
@@ -223,7 +203,7 @@ fn facts(
     files: &[&Listed],
     memory: &mut Memory,
 ) -> Result<Vec<Fact>, FilesError> {
-    memory.load();
+    memory.load(&directory.root);
     let known = &*memory;
     let facts = spread(
         files.len().div_ceil(BATCH),
@@ -235,13 +215,10 @@ fn facts(
         },
     )?;
     let facts: Vec<Fact> = facts.into_iter().flatten().collect();
-    for (file, fact) in files.iter().zip(&facts) {
-        match fact.content {
-            Some(digest) if fact.is_new => memory.note(&directory.root, file, digest),
-            Some(_) => memory.count_hit(),
-            None => {}
-        }
-    }
+    let with_content = || files.iter().zip(&facts).filter(|(_, fact)| fact.content.is_some());
+    memory.count_hits(with_content().filter(|(_, fact)| !fact.is_new).count());
+    let new = with_content().filter(|(_, fact)| fact.is_new);
+    memory.note(&directory.root, new.filter_map(|(file, fact)| Some((*file, fact.content?))));
     Ok(facts)
 }
 

@@ -4,7 +4,10 @@
 //! were, and the change time was not so recent when it was read that a later change could bear the
 //! same one. The same holds for all files of a question at once, which saves looking at what is
 //! known of each. The file on disk is a cache: anything wrong with it only means reading again.
+mod tree;
+
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,9 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::engine::session::filesync::listing::{Kind, Listed};
 use crate::oci::digest::Digest;
+use tree::{Known, Tree};
 
-/// The first bytes of the file with what is known of single files: its format.
-const FILES: &[u8; 8] = b"kwfiles2";
 /// The same of the file with answers about many files at once.
 const ANSWERS: &[u8; 8] = b"kwanswr1";
 
@@ -23,23 +25,8 @@ const ANSWERS: &[u8; 8] = b"kwanswr1";
 /// file systems tick coarsely.
 const GRACE: i64 = 20_000_000;
 
-/// How many files are kept: beyond that, the half that was read longest ago is forgotten.
-const KEPT: usize = 400_000;
-
-/// What is known of a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Known {
-    inode: u64,
-    size: u64,
-    modified: i64,
-    changed: i64,
-    /// When it was read.
-    noted: i64,
-    digest: [u8; 32],
-}
-
-/// Bytes of a [`Known`] on disk.
-const RECORD: usize = 72;
+/// How many directories are kept: beyond that, those that were saved longest ago are forgotten.
+const KEPT: usize = 64;
 
 /// What the system says of all files of a question.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,10 +88,11 @@ pub struct Memory {
     /// The folder where it is kept; nowhere when it is only for this run.
     place: Option<PathBuf>,
     answers: BTreeMap<[u8; 32], Answer>,
-    /// What is known of single files: it is large, and read when somebody asks for one.
-    files: Option<BTreeMap<Vec<u8>, Known>>,
-    /// Whether anything was noted.
+    /// Whether an answer was noted.
     dirty: bool,
+    /// What is known of single files, by the directory: it is large, and read when somebody asks
+    /// for one of its files.
+    trees: BTreeMap<PathBuf, Tree>,
     hits: usize,
 }
 
@@ -115,8 +103,8 @@ impl Memory {
         Self {
             place: None,
             answers: BTreeMap::new(),
-            files: Some(BTreeMap::new()),
             dirty: false,
+            trees: BTreeMap::new(),
             hits: 0,
         }
     }
@@ -126,7 +114,7 @@ impl Memory {
     pub fn open(place: PathBuf) -> Self {
         let bytes = std::fs::read(place.join("answers")).unwrap_or_default();
         let answers = answers(&bytes).unwrap_or_default();
-        Self { place: Some(place), answers, files: None, dirty: false, hits: 0 }
+        Self { place: Some(place), answers, dirty: false, trees: BTreeMap::new(), hits: 0 }
     }
 
     /// How many files were recalled.
@@ -135,9 +123,9 @@ impl Memory {
         self.hits
     }
 
-    /// Counts a file that was recalled.
-    pub(super) const fn count_hit(&mut self) {
-        self.hits += 1;
+    /// Counts files that were recalled.
+    pub(super) const fn count_hits(&mut self, files: usize) {
+        self.hits += files;
     }
 
     /// The answer to `question`, if all its files are as they were when it was noted.
@@ -155,18 +143,17 @@ impl Memory {
         self.dirty = true;
     }
 
-    /// Makes ready to [recall](Self::recall) single files.
-    pub(crate) fn load(&mut self) {
-        if self.files.is_none() {
-            let place = self.place.as_ref().map(|place| place.join("files"));
-            let bytes = place.and_then(|place| std::fs::read(place).ok()).unwrap_or_default();
-            self.files = Some(files(&bytes).unwrap_or_default());
-        }
+    /// Makes ready to [recall](Self::recall) single files below `root`.
+    pub(crate) fn load(&mut self, root: &Path) {
+        let place = self.place.as_ref().map(|place| tree_place(place, root));
+        self.trees.entry(root.to_owned()).or_insert_with(|| {
+            place.and_then(|place| std::fs::read(place).ok()).map(Tree::read).unwrap_or_default()
+        });
     }
 
     /// The digest of a file, if it is as it was when that was noted.
     pub(crate) fn recall(&self, root: &Path, file: &Listed) -> Option<Digest> {
-        let known = self.files.as_ref()?.get(&name(root, file))?;
+        let known = self.trees.get(root)?.get(&file.path)?;
         let same = known.inode == file.inode
             && known.size == file.size
             && known.modified == file.modified
@@ -175,25 +162,32 @@ impl Memory {
         same.then(|| Digest::from_bytes(known.digest))
     }
 
-    /// Notes the digest of a file that was just read.
-    pub(crate) fn note(&mut self, root: &Path, file: &Listed, digest: Digest) {
-        let known = Known {
-            inode: file.inode,
-            size: file.size,
-            modified: file.modified,
-            changed: file.changed,
-            noted: nanoseconds(),
-            digest: *digest.as_bytes(),
-        };
-        self.files.get_or_insert_default().insert(name(root, file), known);
-        self.dirty = true;
+    /// Notes the digests of files below `root` that were just read.
+    pub(crate) fn note<'f>(
+        &mut self,
+        root: &Path,
+        files: impl IntoIterator<Item = (&'f Listed, Digest)>,
+    ) {
+        let noted = nanoseconds();
+        let tree = self.trees.entry(root.to_owned()).or_default();
+        for (file, digest) in files {
+            let known = Known {
+                inode: file.inode,
+                size: file.size,
+                modified: file.modified,
+                changed: file.changed,
+                noted,
+                digest: *digest.as_bytes(),
+            };
+            tree.insert(&file.path, known);
+        }
     }
 
     /// Makes all notes old enough to be trusted.
     #[cfg(test)]
     pub(super) fn age(&mut self) {
-        for known in self.files.iter_mut().flat_map(BTreeMap::values_mut) {
-            known.noted = known.changed + GRACE + 1;
+        for tree in self.trees.values_mut() {
+            tree.age(GRACE + 1);
         }
         for answer in self.answers.values_mut() {
             answer.stats.begun = answer.stats.changed + GRACE + 1;
@@ -212,17 +206,21 @@ impl Memory {
     ///
     /// What the system says; the files are as they were then.
     pub fn save(&self) -> std::io::Result<()> {
-        let (Some(place), true) = (&self.place, self.dirty) else { return Ok(()) };
-        fs_err::create_dir_all(place)?;
-        let write = |name: &str, bytes: &[u8]| {
-            let file = tempfile::NamedTempFile::new_in(place)?;
-            fs_err::write(file.path(), bytes)?;
-            file.persist(place.join(name)).map(drop).map_err(|error| error.error)
-        };
-        if let Some(files) = &self.files {
-            write("files", &file_records(files))?;
+        let Some(place) = &self.place else { return Ok(()) };
+        let learnt: Vec<_> = self.trees.iter().filter(|(_, tree)| tree.has_news()).collect();
+        if !learnt.is_empty() {
+            let folder = place.join(TREES);
+            fs_err::create_dir_all(&folder)?;
+            for (root, tree) in learnt {
+                write(&tree_place(place, root), |file| tree.write(file))?;
+            }
+            forget_old(&folder);
         }
-        write("answers", &self.answer_records())
+        if !self.dirty {
+            return Ok(());
+        }
+        fs_err::create_dir_all(place)?;
+        write(&place.join("answers"), |file| file.write_all(&self.answer_records()))
     }
 
     fn answer_records(&self) -> Vec<u8> {
@@ -238,44 +236,44 @@ impl Memory {
     }
 }
 
-fn file_records(files: &BTreeMap<Vec<u8>, Known>) -> Vec<u8> {
-    let mut bytes = FILES.to_vec();
-    let oldest = if files.len() > KEPT { half_time(files) } else { i64::MIN };
-    for (name, known) in files.iter().filter(|(_, known)| known.noted >= oldest) {
-        let Ok(length) = u32::try_from(name.len()) else { continue };
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(name);
-        for number in [known.inode, known.size] {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-        for time in [known.modified, known.changed, known.noted] {
-            bytes.extend_from_slice(&time.to_le_bytes());
-        }
-        bytes.extend_from_slice(&known.digest);
-    }
-    bytes
+/// The folder in the memory's for what is known of single files.
+const TREES: &str = "trees";
+
+/// Where it is kept what is known of the files below `root`.
+fn tree_place(place: &Path, root: &Path) -> PathBuf {
+    place.join(TREES).join(&Digest::of(root.as_os_str().as_bytes()).hex()[..32])
 }
 
-/// The time since which half of the files were noted.
-fn half_time(files: &BTreeMap<Vec<u8>, Known>) -> i64 {
-    let mut times: Vec<i64> = files.values().map(|known| known.noted).collect();
-    let middle = times.len() / 2;
-    *times.select_nth_unstable(middle).1
+/// Writes a file under another name first.
+fn write(
+    place: &Path,
+    content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let file = tempfile::NamedTempFile::new_in(place.parent().unwrap_or(Path::new(".")))?;
+    let mut writer = std::io::BufWriter::with_capacity(64 << 10, file);
+    content(&mut writer)?;
+    let file = writer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    file.persist(place).map(drop).map_err(|error| error.error)
+}
+
+/// Removes the files in `folder` that were written longest ago, if there are too many.
+///
+/// Others may do the same: what is in the way only takes room.
+fn forget_old(folder: &Path) {
+    let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+    let age =
+        |entry: fs_err::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+    let mut files: Vec<_> = entries.filter_map(age).collect();
+    files.sort_unstable();
+    for (_, path) in files.iter().rev().skip(KEPT) {
+        let _ = fs_err::remove_file(path);
+    }
 }
 
 /// Nanoseconds since 1970.
 pub(super) fn nanoseconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(0)
-}
-
-fn name(root: &Path, file: &Listed) -> Vec<u8> {
-    let root = root.as_os_str().as_bytes();
-    let mut name = Vec::with_capacity(root.len() + 1 + file.path.len());
-    name.extend_from_slice(root);
-    name.push(b'/');
-    name.extend_from_slice(&file.path);
-    name
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
@@ -295,29 +293,6 @@ fn answers(bytes: &[u8]) -> Option<BTreeMap<[u8; 32], Answer>> {
         answers.insert(record[..32].try_into().ok()?, answer);
     }
     Some(answers)
-}
-
-fn files(bytes: &[u8]) -> Option<BTreeMap<Vec<u8>, Known>> {
-    let mut rest = bytes.strip_prefix(FILES)?;
-    let mut files = Vec::new();
-    while !rest.is_empty() {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let (name, after) = after.split_at_checked(length)?;
-        let (record, after) = after.split_first_chunk::<RECORD>()?;
-        let known = Known {
-            inode: number(record, 0),
-            size: number(record, 8),
-            modified: number(record, 16).cast_signed(),
-            changed: number(record, 24).cast_signed(),
-            noted: number(record, 32).cast_signed(),
-            digest: record[40..].try_into().ok()?,
-        };
-        files.push((name.to_vec(), known));
-        rest = after;
-    }
-    // Written in order, so this builds the map without comparing each with all.
-    Some(files.into_iter().collect())
 }
 
 #[cfg(test)]

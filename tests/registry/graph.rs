@@ -8,7 +8,6 @@ use crate::second;
 
 fn graph(name: &str) -> Graph {
     let step = Step {
-        key: "k".into(),
         name: name.into(),
         lines: Some((1, 2)),
         what: What::Local { name: "context".into() },

@@ -2,7 +2,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Graph, Step, What};
+use super::mark::Basis;
+use super::{Graph, Mark, Step, What};
 use crate::oci::digest::Digest;
 
 /// Why a step ran.
@@ -81,10 +82,10 @@ pub fn explain(
 /// Tells of each step of `now` that is not as it was `before`.
 #[must_use]
 pub fn moved(before: &Graph, now: &Graph) -> BTreeMap<Digest, (usize, Vec<Cause>)> {
-    let keys: BTreeSet<&str> = before.steps.iter().map(|step| step.key.as_str()).collect();
-    let steps = now.steps.iter().zip(&now.vertices);
-    let changed = steps.filter(|(step, _)| !keys.contains(step.key.as_str()));
-    explain(before, now, &changed.map(|(_, vertex)| *vertex).collect())
+    let known = Known::new(before, now);
+    let vertices = now.vertices.iter().enumerate();
+    let changed = vertices.filter(|(at, _)| !known.has(*at)).map(|(_, vertex)| *vertex);
+    explain(before, now, &changed.collect())
 }
 
 impl Step {
@@ -110,7 +111,10 @@ impl Step {
 /// The build before, by what steps are found by.
 struct Known<'a> {
     graph: &'a Graph,
-    keys: BTreeSet<&'a str>,
+    /// Keys of its steps.
+    keys: BTreeSet<Digest>,
+    /// Keys of this build's steps, in their order.
+    now: Vec<Digest>,
     /// What this build's steps do.
     still: BTreeSet<&'a str>,
     /// Steps by what they do; equal ones in their order.
@@ -128,9 +132,15 @@ impl<'a> Known<'a> {
                 places.entry((place, step.keyword())).or_insert(at);
             }
         }
-        let keys = graph.steps.iter().map(|step| step.key.as_str()).collect();
+        let basis = Basis::of(graph, now);
+        let keys = graph.keys(basis).into_iter().collect();
         let still = now.steps.iter().map(|step| step.own.as_str()).collect();
-        Self { graph, keys, still, own, places }
+        Self { graph, keys, now: now.keys(basis), still, own, places }
+    }
+
+    /// Whether it had the step of this build at `at`, as it is.
+    fn has(&self, at: usize) -> bool {
+        self.now.get(at).is_some_and(|key| self.keys.contains(key))
     }
 
     /// The step that `step` was: the one that does the same, else the one in its place.
@@ -149,7 +159,7 @@ impl<'a> Known<'a> {
 
 fn causes(known: &Known<'_>, now: &Graph, at: usize) -> Vec<Cause> {
     let step = &now.steps[at];
-    if known.keys.contains(step.key.as_str()) {
+    if known.has(at) {
         return vec![Cause::Evicted];
     }
     let Some(before) = known.counterpart(step) else { return vec![Cause::New] };
@@ -216,10 +226,13 @@ fn own_causes(before: &Step, now: &Step) -> Vec<Cause> {
     found
 }
 
-fn files(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Option<Cause> {
+fn files(before: &BTreeMap<String, Mark>, now: &BTreeMap<String, Mark>) -> Option<Cause> {
     let paths: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    let mut changed: Vec<&String> =
-        paths.into_iter().filter(|path| before.get(*path) != now.get(*path)).collect();
+    let is_same = |path: &String| match (before.get(path), now.get(path)) {
+        (Some(before), Some(now)) => before.is_same(now),
+        _ => false,
+    };
+    let mut changed: Vec<&String> = paths.into_iter().filter(|path| !is_same(path)).collect();
     // A file that changed changes no folder above it; one that comes or goes does not matter more.
     changed.sort_by_key(|path| (!(before.contains_key(*path) && now.contains_key(*path)), *path));
     let (first, more) = changed.split_first()?;
@@ -229,7 +242,7 @@ fn files(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> O
 /// What is to be said of an input, if it is not as it was.
 fn input_cause(known: &Known<'_>, now: &Graph, at: usize) -> Option<Cause> {
     let step = &now.steps[at];
-    if known.keys.contains(step.key.as_str()) {
+    if known.has(at) {
         return None;
     }
     match &step.what {

@@ -91,7 +91,7 @@ pub async fn push(
     let name = reference.name_only();
     let unreadable =
         |source| RegistryError::Source { what: "the build's graph".to_owned(), source };
-    let bytes = Bytes::from(encode(graph).map_err(unreadable)?);
+    let bytes = Bytes::from(encode(&graph.portable()).map_err(unreadable)?);
     let blob = Descriptor::of(ARTIFACT_TYPE, &bytes);
     // Registries that know no artifact types go by the config's.
     let empty = Descriptor::of(ARTIFACT_TYPE, EMPTY);

@@ -9,6 +9,7 @@
 
 mod compare;
 pub mod keep;
+mod mark;
 mod record;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::oci::digest::Digest;
 
 pub use compare::{Cause, explain, moved};
+pub use mark::Mark;
 pub use record::{Reading, record};
 
 /// The version of the document.
@@ -41,8 +43,6 @@ pub struct Graph {
 /// One op.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// Stands for everything that the step's result depends on, the content of files included.
-    pub key: String,
     /// What people call it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
@@ -56,9 +56,41 @@ pub struct Step {
     pub what: What,
     /// Stands for everything in the op itself.
     pub own: String,
-    /// Digests of the files that it reads from local directories, by their paths.
+    /// The files that it reads from local directories, by their paths.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<String, String>,
+    pub files: BTreeMap<String, Mark>,
+}
+
+impl Graph {
+    /// The same without what only this machine knows of files, where the rest says as much.
+    #[must_use]
+    pub fn portable(&self) -> Self {
+        let mut graph = self.clone();
+        graph
+            .steps
+            .iter_mut()
+            .flat_map(|step| step.files.values_mut())
+            .for_each(Mark::forget_times);
+        graph
+    }
+
+    /// For each step what stands for all that its result depends on, the state of files included.
+    ///
+    /// Only keys of the same `basis` compare.
+    fn keys(&self, basis: mark::Basis) -> Vec<Digest> {
+        let mut keys: Vec<Digest> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let mut whole = step.own.clone().into_bytes();
+            for input in &step.inputs {
+                whole.extend_from_slice(keys[*input].as_bytes());
+            }
+            for (path, mark) in &step.files {
+                whole.extend_from_slice(format!("\n{path} {}", mark.by(basis)).as_bytes());
+            }
+            keys.push(Digest::of(&whole));
+        }
+        keys
+    }
 }
 
 /// What an op does, as far as people ask about it.

@@ -5,8 +5,8 @@ use buildkit_rs_proto::pb;
 use pb::op::Op;
 use prost::Message as _;
 
-use super::{Graph, Step, VERSION, What};
-use crate::key::files::{self, Directory};
+use super::{Graph, Mark, Step, VERSION, What};
+use crate::key::files::{self, Detail, Directory, Each};
 use crate::key::graph::{Read, reads};
 use crate::key::memory::Memory;
 use crate::oci::digest::Digest;
@@ -28,42 +28,42 @@ const SECRET_NAMES: [&str; 9] =
 pub struct Reading<'a> {
     directories: &'a BTreeMap<String, Directory>,
     memory: &'a mut Memory,
-    known: BTreeMap<Read, BTreeMap<String, String>>,
+    detail: Detail,
+    known: BTreeMap<Read, BTreeMap<String, Mark>>,
 }
 
 impl<'a> Reading<'a> {
     /// Reads from `directories`, and from `memory` what has not changed.
-    pub fn new(directories: &'a BTreeMap<String, Directory>, memory: &'a mut Memory) -> Self {
-        Self { directories, memory, known: BTreeMap::new() }
+    pub fn new(
+        directories: &'a BTreeMap<String, Directory>,
+        memory: &'a mut Memory,
+        detail: Detail,
+    ) -> Self {
+        Self { directories, memory, detail, known: BTreeMap::new() }
     }
 
-    /// Digests of what `read` selects, by path; one for all if they are many.
-    fn digests(&mut self, read: Read) -> BTreeMap<String, String> {
+    /// Marks of what `read` selects, by path; one for all if they are many.
+    fn marks(&mut self, read: Read) -> BTreeMap<String, Mark> {
         if let Some(known) = self.known.get(&read) {
             return known.clone();
         }
-        let found = self
-            .directories
-            .get(&read.source)
-            .and_then(|directory| files::digest_each(directory, &read, self.memory).ok());
-        let digests = match found {
+        let directory = self.directories.get(&read.source);
+        let found = directory.and_then(|directory| {
+            files::digest_each(directory, &read, self.detail, FILES_MAX, self.memory).ok()
+        });
+        let marks = match found {
             // What the build could not read either: it says so itself.
             None => BTreeMap::new(),
-            Some(files) if files.len() > FILES_MAX => {
-                let mut all = Vec::new();
-                for (path, digest) in &files {
-                    all.extend_from_slice(path.as_bytes());
-                    all.extend_from_slice(digest.as_bytes());
-                }
+            Some(Each::Many(trace)) => {
                 let folder = format!("{}/", read.path.trim_matches('/'));
-                BTreeMap::from([(folder, Digest::of(&all).to_string())])
+                BTreeMap::from([(folder, trace.into())])
             }
-            Some(files) => {
-                files.into_iter().map(|(path, digest)| (path, digest.to_string())).collect()
+            Some(Each::Files(files)) => {
+                files.into_iter().map(|(path, trace)| (path, trace.into())).collect()
             }
         };
-        self.known.insert(read, digests.clone());
-        digests
+        self.known.insert(read, marks.clone());
+        marks
     }
 }
 
@@ -94,7 +94,7 @@ fn add(graph: &mut Graph, definition: &Definition, reading: &mut Reading<'_>) {
         let op = vertex.op();
         let mut files = BTreeMap::new();
         for read in reads(&op, &locals) {
-            files.extend(reading.digests(read));
+            files.extend(reading.marks(read));
         }
         if let Some(Op::Source(source)) = &op.op
             && let Some(name) = source.identifier.strip_prefix("local://")
@@ -103,7 +103,7 @@ fn add(graph: &mut Graph, definition: &Definition, reading: &mut Reading<'_>) {
         }
         let inputs: Vec<usize> =
             op.inputs.iter().filter_map(|input| places.get(&input.digest).copied()).collect();
-        let mut step = step(vertex, op, inputs, files, &args, &graph.steps);
+        let mut step = step(vertex, op, inputs, files, &args);
         step.name = name(vertex.metadata.custom_name().unwrap_or_default(), step.lines, &text);
         places.insert(vertex.digest.to_string(), graph.steps.len());
         graph.steps.push(step);
@@ -115,9 +115,8 @@ fn step(
     vertex: &Vertex,
     mut op: pb::Op,
     inputs: Vec<usize>,
-    files: BTreeMap<String, String>,
+    files: BTreeMap<String, Mark>,
     args: &BTreeSet<String>,
-    before: &[Step],
 ) -> Step {
     op.inputs.iter_mut().for_each(|input| input.digest.clear());
     if let Some(Op::Source(source)) = &mut op.op {
@@ -132,25 +131,10 @@ fn step(
         source.attrs.remove("oci.store");
     }
     let own = Digest::of(&wire::encode_op(&op)).to_string();
-    let mut whole = own.clone();
-    for input in &inputs {
-        whole.push_str(&before[*input].key);
-    }
-    for (path, digest) in &files {
-        whole.push_str(&format!("\n{path} {digest}"));
-    }
     let lines = vertex.locations.first().and_then(|ranges| {
         Some((ranges.first()?.start.line, ranges.iter().map(|range| range.end.line).max()?))
     });
-    Step {
-        key: Digest::of(whole.as_bytes()).to_string(),
-        name: String::new(),
-        lines,
-        inputs,
-        what: what(&op, vertex, args),
-        own,
-        files,
-    }
+    Step { name: String::new(), lines, inputs, what: what(&op, vertex, args), own, files }
 }
 
 /// The step's name with the Dockerfile's own words: the engine's name has the values of variables.

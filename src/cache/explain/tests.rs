@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::key::files::Directory;
+use crate::key::files::{Detail, Directory};
 use crate::key::memory::Memory;
 use crate::plan::dockerfile::{CompileOptions, KnownImages, compile, parse};
 
@@ -22,6 +22,10 @@ impl Kit {
     }
 
     fn graph(&self, text: &str, args: &[(&str, &str)]) -> Graph {
+        self.graph_in(Detail::Times, text, args)
+    }
+
+    fn graph_in(&self, detail: Detail, text: &str, args: &[(&str, &str)]) -> Graph {
         let dockerfile = parse(text.as_bytes(), "Dockerfile").unwrap();
         // Another session each time, as in life.
         let session_id = crate::engine::identity::random();
@@ -34,7 +38,8 @@ impl Kit {
         let directories =
             BTreeMap::from([("context".to_owned(), Directory { root, exclude: Vec::new() })]);
         let mut memory = Memory::empty();
-        record(&compiled, "Dockerfile", &mut Reading::new(&directories, &mut memory))
+        let mut reading = Reading::new(&directories, &mut memory, detail);
+        record(&compiled, "Dockerfile", &mut reading)
     }
 
     /// What is said of everything that changed, one `LINE: CAUSES` for each step.
@@ -138,4 +143,46 @@ fn a_kept_graph_must_lead_nowhere_else() {
     assert_eq!(keep::load(&place), None);
     fs_err::write(&place, "no graph").unwrap();
     assert_eq!(keep::load(&place), None);
+}
+
+/// Files above the size up to which contents are read, or more files than are named.
+fn unread() -> [(Kit, &'static str); 2] {
+    let (large, many) = (Kit::new(), Kit::new());
+    large.write("d/f", &"x".repeat(2 << 20));
+    large.write("d/g", "small");
+    for number in 0..2001 {
+        many.write(&format!("d/{number}"), "x");
+    }
+    many.write("d/f", "x");
+    [(large, "d/f"), (many, "d/")]
+}
+
+#[test]
+fn times_stand_for_what_is_not_read() {
+    for (kit, named) in unread() {
+        let before = kit.graph(TEXT, &[]);
+        assert_eq!(kit.moved(&before, TEXT, &[]), [""; 0]);
+        kit.write("d/f", "changed");
+        let expected = format!("4: {named} changed");
+        assert_eq!(kit.moved(&before, TEXT, &[])[0], expected);
+    }
+}
+
+#[test]
+fn a_graph_with_contents_compares_with_one_without() {
+    for (kit, named) in unread() {
+        let (read, unread) = (kit.graph_in(Detail::Contents, TEXT, &[]), kit.graph(TEXT, &[]));
+        for (before, now) in [(&read, &unread), (&unread, &read)] {
+            assert!(moved(before, now).is_empty());
+        }
+        // Another machine has other times.
+        let file = fs_err::File::options().write(true).open(kit.folder.path().join("d/f"));
+        file.unwrap().file().set_modified(std::time::UNIX_EPOCH).unwrap();
+        let now = kit.graph_in(Detail::Contents, TEXT, &[]);
+        assert!(moved(&read.portable(), &now).is_empty());
+        let json = serde_json::to_string(&read.portable()).unwrap();
+        assert!(!json.contains("times:"), "{json}");
+        // The last step's input's input: nothing but the file has moved.
+        assert_eq!(kit.moved(&unread, TEXT, &[])[0], format!("4: {named} changed"));
+    }
 }

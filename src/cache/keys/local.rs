@@ -103,7 +103,7 @@ pub fn tree(root: &Path, request: &Request, memory: &mut Memory) -> Result<Tree,
 }
 
 fn digests(root: &Path, files: &[Listed], memory: &mut Memory) -> Result<Vec<Digest>, LocalError> {
-    memory.load();
+    memory.load(root);
     let known = &*memory;
     let batches = spread(
         files.len().div_ceil(BATCH),
@@ -119,9 +119,8 @@ fn digests(root: &Path, files: &[Listed], memory: &mut Memory) -> Result<Vec<Dig
         },
     )?;
     let digests: Vec<(Digest, bool)> = batches.into_iter().flatten().collect();
-    for (file, (digest, _)) in files.iter().zip(&digests).filter(|(_, (_, is_new))| *is_new) {
-        memory.note(root, file, *digest);
-    }
+    let new = files.iter().zip(&digests).filter(|(_, (_, is_new))| *is_new);
+    memory.note(root, new.map(|(file, (digest, _))| (file, *digest)));
     Ok(digests.into_iter().map(|(digest, _)| digest).collect())
 }
 

@@ -20,28 +20,29 @@ fn what_is_saved_is_recalled_and_rubbish_is_not() {
     let stats = Stats::of(&[&file], nanoseconds());
     let (question, answer) = (Digest::of(b"?"), Digest::of(b"!"));
     let mut memory = Memory::open(place.clone());
-    memory.note(root, &file, Digest::of(b"x"));
+    memory.note(root, [(&file, Digest::of(b"x"))]);
     memory.note_all(question, stats, answer);
     memory.save().unwrap();
     let open = || {
         let mut memory = Memory::open(place.clone());
-        memory.load();
+        memory.load(root);
         memory
     };
+    let tree = tree_place(&place, root);
     let again = open();
     assert_eq!(again.recall(root, &file), Some(Digest::of(b"x")));
     assert_eq!(again.recall(Path::new("/other"), &file), None);
     assert_eq!(again.recall_all(question, &stats), Some(answer));
     assert_eq!(again.recall_all(answer, &stats), None);
-    for name in ["files", "answers"] {
-        let bytes = fs_err::read(place.join(name)).unwrap();
+    for name in [tree.clone(), place.join("answers")] {
+        let bytes = fs_err::read(&name).unwrap();
         for broken in [&bytes[..bytes.len() - 1], b"kwfiles0", b""] {
-            fs_err::write(place.join(name), broken).unwrap();
-            let (memory, is_files) = (open(), name == "files");
+            fs_err::write(&name, broken).unwrap();
+            let (memory, is_files) = (open(), name == tree);
             assert_eq!(memory.recall(root, &file).is_none(), is_files);
             assert_eq!(memory.recall_all(question, &stats).is_none(), !is_files);
         }
-        fs_err::write(place.join(name), bytes).unwrap();
+        fs_err::write(name, bytes).unwrap();
     }
 }
 
@@ -51,13 +52,13 @@ fn files_that_nobody_asked_for_are_kept() {
     let place = folder.path().join("memory");
     let (file, root) = (file(), Path::new("/r"));
     let mut memory = Memory::open(place.clone());
-    memory.note(root, &file, Digest::of(b"x"));
+    memory.note(root, [(&file, Digest::of(b"x"))]);
     memory.save().unwrap();
     let mut memory = Memory::open(place.clone());
     memory.note_all(Digest::of(b"?"), Stats::of(&[], 0), Digest::of(b"!"));
     memory.save().unwrap();
     let mut memory = Memory::open(place);
-    memory.load();
+    memory.load(root);
     assert_eq!(memory.recall(root, &file), Some(Digest::of(b"x")));
 }
 
@@ -82,4 +83,25 @@ fn everything_that_the_system_says_counts() {
     // Changed while it was looked at: the next change may bear the same time.
     memory.note_all(question, Stats::of(&[&first], first.changed + GRACE), question);
     assert_eq!(memory.recall_all(question, &Stats::of(&[&first], 0)), None);
+}
+
+#[test]
+fn directories_saved_longest_ago_are_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("memory");
+    let root = |number: usize| PathBuf::from(format!("/r{number}"));
+    for number in 0..=KEPT {
+        let mut memory = Memory::open(place.clone());
+        memory.note(&root(number), [(&file(), Digest::of(b"x"))]);
+        memory.save().unwrap();
+        let file = fs_err::File::options().write(true).open(tree_place(&place, &root(number)));
+        let saved = UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+        file.unwrap().file().set_modified(saved).unwrap();
+    }
+    // Saving once more looks at how old they are.
+    let mut memory = Memory::open(place.clone());
+    memory.note(&root(KEPT), [(&file(), Digest::of(b"y"))]);
+    memory.save().unwrap();
+    let kept = |number| tree_place(&place, &root(number)).exists();
+    assert_eq!([0, 1, KEPT].map(kept), [false, true, true]);
 }

@@ -70,18 +70,29 @@ pub fn list(
     follow: Vec<String>,
     exclude: Vec<String>,
 ) -> Result<Vec<Listed>, SessionError> {
-    let wanted = Wanted { name: String::new(), include: Vec::new(), exclude, follow };
-    let selection = wanted.selection(root)?;
-    let directories = read(root, &selection).map_err(|error| match error {
+    let selection = selection(root, follow, exclude)?;
+    let directories = read(root, &selection).map_err(|error| unlisted(root, error))?;
+    let mut order = Order { directories, listed: Vec::new(), hard_links: BTreeMap::new() };
+    order.directory(0, &mut Vec::new());
+    Ok(order.listed)
+}
+
+pub(super) fn selection(
+    root: &Path,
+    follow: Vec<String>,
+    exclude: Vec<String>,
+) -> Result<Selection, SessionError> {
+    Wanted { name: String::new(), include: Vec::new(), exclude, follow }.selection(root)
+}
+
+pub(super) fn unlisted(root: &Path, error: WalkError) -> SessionError {
+    match error {
         WalkError::Io { path, source } => SessionError::Context { path, source },
         WalkError::Stopped => {
             let source = std::io::ErrorKind::Interrupted.into();
             SessionError::Context { path: root.to_owned(), source }
         }
-    })?;
-    let mut order = Order { directories, listed: Vec::new(), hard_links: BTreeMap::new() };
-    order.directory(0, &mut Vec::new());
-    Ok(order.listed)
+    }
 }
 
 /// Writes the packets by which a transfer announces the files, without extended attributes.
@@ -285,7 +296,7 @@ impl Order {
     }
 }
 
-fn entry(path: Vec<u8>, stat: Stat, kind: Kind) -> Listed {
+pub(super) fn entry(path: Vec<u8>, stat: Stat, kind: Kind) -> Listed {
     let Stat { mode, size, modified, changed, inode, .. } = stat;
     Listed { path, kind, mode, size, modified, changed, inode }
 }
@@ -294,29 +305,9 @@ fn entry(path: Vec<u8>, stat: Stat, kind: Kind) -> Listed {
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-    use super::super::walk::{Entry, Stopped, Visitor, walk};
+    use super::super::scan::{Scan, scan};
+    use super::super::walk::walk;
     use super::*;
-
-    /// What a transfer announces.
-    struct Announced(Vec<Listed>);
-
-    impl Visitor for Announced {
-        fn enter(&mut self, _: u32, _: &[u8]) -> u32 {
-            0
-        }
-
-        fn entry(&mut self, _: u32, _: &[u8], entry: &Entry<'_>) -> Result<(), Stopped> {
-            let kind = match entry.stat.mode & go_mode::TYPE {
-                0 if entry.link.is_empty() => Kind::Regular,
-                0 => Kind::HardLink(entry.link.to_vec()),
-                go_mode::DIRECTORY => Kind::Directory,
-                go_mode::SYMLINK => Kind::Symlink(entry.link.to_vec()),
-                _ => Kind::Special(entry.stat.device_major, entry.stat.device_minor),
-            };
-            self.0.push(super::entry(entry.path.to_vec(), entry.stat, kind));
-            Ok(())
-        }
-    }
 
     #[test]
     fn it_lists_what_a_transfer_announces_in_its_order() {
@@ -353,10 +344,16 @@ mod tests {
                 exclude: exclude.clone(),
                 follow: follow.clone(),
             };
-            let mut announced = Announced(Vec::new());
-            walk(root, &wanted.selection(root).unwrap(), &mut announced).unwrap();
+            let (mut announced, mut scanned) = (Vec::new(), Vec::new());
+            let mut each = |file: &Listed| announced.push(file.clone());
+            let mut visitor = Scan::new(&mut each);
+            let xattrs = Some(Xattrs::new(root));
+            walk(root, &wanted.selection(root).unwrap(), xattrs, &mut visitor).unwrap();
             let listed = list(root, follow.clone(), exclude.clone()).unwrap();
-            assert_eq!(listed, announced.0, "{follow:?} {exclude:?}");
+            assert_eq!(listed, announced, "{follow:?} {exclude:?}");
+            let mut each = |file: &Listed| scanned.push(file.clone());
+            scan(root, follow.clone(), exclude.clone(), &mut each).unwrap();
+            assert_eq!(scanned, announced, "{follow:?} {exclude:?}");
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod listing;
 pub(crate) mod packet;
 mod paths;
 mod requests;
+pub mod scan;
 mod select;
 mod send;
 pub(crate) mod walk;

@@ -20,6 +20,7 @@ use super::paths::Paths;
 use super::requests::Requests;
 use super::select::Selection;
 use super::walk::{self, Entry, Stopped, Visitor, WalkError};
+use super::xattrs::Xattrs;
 use super::{content, packet};
 use crate::engine::client::MESSAGE_LIMIT;
 use crate::engine::session::{Scope, SessionError};
@@ -86,7 +87,8 @@ impl Transfer {
     fn announce(&self, selection: &Selection) {
         let mut announcer =
             Announcer { transfer: self, buffer: self.buffers.take(), scratch: Vec::new() };
-        match walk::walk(&self.root, selection, &mut announcer) {
+        let xattrs = Some(Xattrs::new(&self.root));
+        match walk::walk(&self.root, selection, xattrs, &mut announcer) {
             Ok(()) => {
                 packet::end_of_stats(&mut announcer.buffer.bytes);
                 let _ = self.outlet.send(announcer.buffer);

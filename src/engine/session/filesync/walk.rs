@@ -94,10 +94,11 @@ impl From<Stopped> for WalkError {
     }
 }
 
-/// Walks what `selection` takes of `root`.
+/// Walks what `selection` takes of `root`; without `xattrs` extended attributes are left out.
 pub(super) fn walk(
     root: &Path,
     selection: &Selection,
+    xattrs: Option<Xattrs>,
     visitor: &mut dyn Visitor,
 ) -> Result<(), WalkError> {
     Walk {
@@ -106,7 +107,7 @@ pub(super) fn walk(
         visitor,
         path: Vec::new(),
         hard_links: BTreeMap::new(),
-        xattrs: Xattrs::new(root),
+        xattrs,
         dirents: Vec::with_capacity(32 << 10),
     }
     .run()
@@ -179,7 +180,8 @@ struct Walk<'a> {
     path: Vec<u8>,
     /// The first path of each file that has more than one.
     hard_links: BTreeMap<(u64, u64), Vec<u8>>,
-    xattrs: Xattrs,
+    /// What reads extended attributes, if they are wanted.
+    xattrs: Option<Xattrs>,
     dirents: Vec<u8>,
 }
 
@@ -240,10 +242,7 @@ impl Walk<'_> {
             let (parent, name) =
                 (frames.last().map_or(ROOT, |frame| frame.number), name_of(&self.path));
             below.unsent = None;
-            let xattrs = self
-                .xattrs
-                .read(&self.path)
-                .map_err(|error| failed(self.root, &self.path, error))?;
+            let xattrs = attributes(&mut self.xattrs, self.root, &self.path)?;
             let entry = Entry { path: &self.path, link: &[], stat, xattrs };
             self.visitor.entry(parent, name, &entry)?;
         }
@@ -282,8 +281,7 @@ impl Walk<'_> {
                 }
             }
         }
-        let xattrs =
-            self.xattrs.read(&self.path).map_err(|error| failed(self.root, &self.path, error))?;
+        let xattrs = attributes(&mut self.xattrs, self.root, &self.path)?;
         let entry = Entry { path: &self.path, link: &link, stat, xattrs };
         self.visitor.entry(number, name_of(&self.path), &entry)?;
         Ok(())
@@ -299,8 +297,7 @@ impl Walk<'_> {
         for frame in frames {
             if let Some(stat) = frame.unsent.take() {
                 let path = &self.path[..frame.path];
-                let xattrs =
-                    self.xattrs.read(path).map_err(|error| failed(self.root, path, error))?;
+                let xattrs = attributes(&mut self.xattrs, self.root, path)?;
                 let entry = Entry { path, link: &[], stat, xattrs };
                 self.visitor.entry(parent, name_of(path), &entry)?;
             }
@@ -311,6 +308,18 @@ impl Walk<'_> {
 
     fn failed(&self, error: Errno) -> WalkError {
         failed(self.root, &self.path, error)
+    }
+}
+
+/// Reads the extended attributes of a file, if anything is to do so.
+fn attributes<'a>(
+    reader: &'a mut Option<Xattrs>,
+    root: &Path,
+    path: &[u8],
+) -> Result<&'a [(Vec<u8>, Vec<u8>)], WalkError> {
+    match reader {
+        Some(reader) => reader.read(path).map_err(|error| failed(root, path, error)),
+        None => Ok(&[]),
     }
 }
 
