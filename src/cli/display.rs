@@ -1,5 +1,5 @@
 //! Chooses how progress is shown and runs the display beside the work that it shows.
-use std::io::{IsTerminal as _, LineWriter};
+use std::io::{BufWriter, IsTerminal as _};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -84,13 +84,13 @@ fn view(args: &ProgressArgs, title: String) -> Box<dyn View> {
     };
     match mode {
         ProgressMode::Quiet => Box::new(Quiet),
-        // A line is many small writes, and stderr would make a system call of each.
-        ProgressMode::Rawjson => Box::new(RawJson::new(LineWriter::new(stderr))),
+        // A line is many small writes, and stderr would make a system call of each. The view flushes.
+        ProgressMode::Rawjson => Box::new(RawJson::new(BufWriter::new(stderr))),
         ProgressMode::Tty => {
             let color = std::env::var_os("NO_COLOR").is_none();
             Box::new(Tty::new(stderr, title, color, terminal_size))
         }
-        ProgressMode::Plain | ProgressMode::Auto => Box::new(Plain::new(LineWriter::new(stderr))),
+        ProgressMode::Plain | ProgressMode::Auto => Box::new(Plain::new(BufWriter::new(stderr))),
     }
 }
 

@@ -93,6 +93,22 @@ fn what_is_built_anew_without_a_change_was_evicted() {
 }
 
 #[test]
+fn where_no_step_ran_nothing_is_taken_down() {
+    let Some(project) = project() else { return };
+    let kept = || std::fs::read_dir(project.path(".state/graphs")).expect("a folder").count();
+    project.build(&[]).ok();
+    assert_eq!(kept(), 1);
+    std::fs::remove_dir_all(project.path(".state")).expect("a removed folder");
+    // The engine looks at the context all the same.
+    project.build(&[]).ok();
+    assert!(!project.path(".state/graphs").exists());
+    assert!(!project.path(".state/context-digests").exists());
+    project.write("lists/b", "other");
+    project.build(&[]).ok();
+    assert_eq!(kept(), 1);
+}
+
+#[test]
 fn a_base_that_moved_is_named() {
     let (Some(project), Some(registry)) = (project(), registry::start()) else { return };
     let base = registry.reference("base:latest");

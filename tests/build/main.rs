@@ -8,6 +8,7 @@ mod bench;
 mod cache;
 mod explain;
 mod fate;
+mod footprint;
 mod interop;
 mod kit;
 mod load;

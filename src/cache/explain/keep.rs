@@ -1,5 +1,6 @@
 //! Keeps graphs: in the state folder, and beside the pushed image as its referrer.
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -24,7 +25,9 @@ pub fn load(place: &Path) -> Option<Graph> {
     decode(&fs_err::read(place).ok()?)
 }
 
-/// Writes the graph to a file, under another name first.
+/// Writes the graph to a file, under another name first, if it is not there already.
+///
+/// A file system may write out at once what replaces a file, and the build would wait for its disk.
 ///
 /// # Errors
 ///
@@ -32,8 +35,12 @@ pub fn load(place: &Path) -> Option<Graph> {
 pub fn store(place: &Path, graph: &Graph) -> std::io::Result<()> {
     let folder = place.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    fs_err::write(file.path(), encode(graph)?)?;
+    let bytes = encode(graph)?;
+    if fs_err::read(place).is_ok_and(|kept| kept == bytes) {
+        return Ok(());
+    }
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&bytes)?;
     file.persist(place).map(drop).map_err(|error| error.error)
 }
 

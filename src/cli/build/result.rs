@@ -1,5 +1,6 @@
 //! What a finished build writes: metadata file, image ID file, and the ID on stdout.
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -54,12 +55,12 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), ResultError> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let file = tempfile::Builder::new()
+    let mut file = tempfile::Builder::new()
         .prefix(".kitwright-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)
         .map_err(failed)?;
-    fs_err::write(file.path(), text).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
     file.persist(path).map(drop).map_err(|error| failed(error.error))
 }
 

@@ -146,6 +146,10 @@ impl<W: Write + Send> View for Plain<W> {
         let _ = writeln!(self.out, "{gap}{line}");
     }
 
+    fn flush(&mut self) {
+        let _ = self.out.flush();
+    }
+
     fn finish(&mut self, board: &Board, failed: bool) {
         if failed {
             let _ = write_failures(&mut self.out, board);

@@ -43,6 +43,10 @@ impl<W: Write + Send> View for RawJson<W> {
         let _ = writeln!(self.out, "{}", json!({ "phases": [phase] }));
     }
 
+    fn flush(&mut self) {
+        let _ = self.out.flush();
+    }
+
     fn finish(&mut self, _: &Board, _: bool) {
         let _ = self.out.flush();
     }
