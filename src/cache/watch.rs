@@ -188,6 +188,13 @@ impl Watch {
         seen.vertices.iter().filter(|(_, v)| v.cached).map(|(digest, _)| *digest).collect()
     }
 
+    /// Whether the engine has begun to export.
+    #[must_use]
+    pub fn is_exporting(&self) -> bool {
+        let seen = self.seen();
+        seen.vertices.values().any(|vertex| vertex.started && vertex.name.starts_with("exporting "))
+    }
+
     /// The imports that failed; the engine goes on without them.
     #[must_use]
     pub fn import_faults(&self) -> Vec<CacheFault> {

@@ -1,6 +1,7 @@
 //! `kitwright build`: compiles a Dockerfile, has an engine solve it, and puts the result where it
 //! belongs.
 mod actions;
+mod ahead;
 mod caching;
 mod check;
 mod events;

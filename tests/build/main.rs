@@ -4,6 +4,7 @@ mod support;
 
 mod actions;
 mod addresses;
+mod ahead;
 mod bench;
 mod cache;
 mod explain;

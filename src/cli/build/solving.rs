@@ -29,9 +29,9 @@ use crate::plan::dockerfile::Compiled;
 pub(super) struct Solving<'a> {
     pub(super) job: &'a Job<'a>,
     pub(super) plan: &'a Plan,
-    client: Client,
+    pub(super) client: Client,
     offer: Offer,
-    exports: Vec<Export>,
+    pub(super) exports: Vec<Export>,
     /// What is known of the caches that are read.
     answers: Vec<Answer>,
     /// In which order they are asked.
@@ -142,7 +142,9 @@ impl<'a> Solving<'a> {
             let work = Work { exports, caches: self.inline.clone(), ..Work::default() };
             let watch = Watch::default();
             let cancel = self.job.cancel.clone();
+            let packing = self.pack_ahead(&watch);
             let (solve_ref, result) = self.attempt(work, builder, &watch, &cancel).await;
+            drop(packing);
             let (blamed, message) = match result {
                 Ok(result) => {
                     self.tell_import_faults(&watch).await;
