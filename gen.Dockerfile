@@ -4,6 +4,9 @@
 # last stage only assembles them. A version stands in the one place that uses it, and a tool in the list
 # of its own stage (`stages/<name>/`): bumping either reruns that stage and nothing beside it.
 # These versions are global, so they reach no RUN's environment and no step's key but through FROM.
+#
+# A lock file or an exact version says what a tool is: what a cache mount has of it is taken without
+# asking a server whether there is anything newer.
 ARG GO_VERSION=1.26.11
 ARG NODE_VERSION=24.19.0
 ARG PYTHON_VERSION=3.11
@@ -23,13 +26,16 @@ WORKDIR /opt/node
 RUN --mount=type=bind,source=stages/node/package.json,target=package.json \
     --mount=type=bind,source=stages/node/package-lock.json,target=package-lock.json \
     --mount=type=cache,target=/root/.npm \
-    npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier
+    npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --no-update-notifier
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS python
 RUN --mount=type=bind,source=stages/python/requirements.lock,target=/requirements.lock \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/wheels \
     python -m venv /opt/python \
- && /opt/python/bin/pip install --require-hashes --only-binary :all: --disable-pip-version-check -r /requirements.lock
+ && locked() { /opt/python/bin/pip --disable-pip-version-check "$@" --require-hashes --only-binary :all: -r /requirements.lock; } \
+ && { locked install --no-index --find-links /wheels \
+   || { echo "not all wheels are kept: downloading" && locked download --no-cache-dir -d /wheels \
+     && locked install --no-index --find-links /wheels; }; }
 
 FROM bufbuild/buf:${BUF_VERSION} AS buf
 
@@ -38,8 +44,9 @@ FROM rust:${RUST_VERSION}-slim-bookworm AS rust
 RUN --mount=type=bind,source=stages/rust/tools.txt,target=/tools.txt \
     --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/target \
-    CARGO_TARGET_DIR=/target CARGO_PROFILE_DEV_DEBUG=false \
-    cargo install --debug --locked --no-track --root /out $(cat /tools.txt)
+    export CARGO_TARGET_DIR=/target CARGO_PROFILE_DEV_DEBUG=false \
+ && install() { cargo install --debug --locked --no-track --root /out "$@" $(cat /tools.txt); } \
+ && { install --offline || { echo "not all crates are kept: asking the index" && install --force; }; }
 
 FROM debian:bookworm-slim AS debian
 RUN rm -f /etc/apt/apt.conf.d/docker-clean \

@@ -1,4 +1,11 @@
 //! `--cache-mounts`: cache mounts that outlive their engine.
+//!
+//! | module | checks |
+//! |---|---|
+//! | here | what is restored, saved, kept and trimmed |
+//! | [`faults`] | registries that break, at each point of restoring and saving |
+mod faults;
+
 use std::net::TcpListener;
 
 use crate::kit::{Ended, Project};
@@ -197,46 +204,6 @@ fn a_build_without_cache_starts_its_mounts_anew() {
     assert_eq!(kit.lines("out/count"), 1);
     kit.build(&three, "3", &[]).ok();
     assert_eq!(kit.lines("out/count"), 2);
-}
-
-#[test]
-fn nothing_that_goes_wrong_with_a_mount_fails_the_build() {
-    let Some(kit) = kit(COUNTER) else { return };
-    let Some(one) = fresh() else { return };
-    kit.build(&one, "1", &[]).ok();
-    let proxy = proxy::start(&kit.registry.host);
-    let through = format!("{}/app/mounts", proxy.host);
-    let faults = [
-        ("manifests/mount-", Fault::Status(401, Vec::new(), String::new())),
-        ("manifests/mount-", Fault::Status(500, Vec::new(), String::new())),
-        ("manifests/mount-", Fault::NoAnswer),
-        ("manifests/mount-", Fault::CorruptAt(3)),
-        ("blobs/", Fault::CorruptAt(20)),
-        ("blobs/", Fault::TruncateAfter(20)),
-    ];
-    let Some(engine) = fresh() else { return };
-    for (at, (path, fault)) in faults.into_iter().enumerate() {
-        let rule = Rule::new("GET", path).fault(fault.clone());
-        proxy.clear();
-        proxy.add(rule);
-        // A mount of its own each time, so that it is empty.
-        let own = COUNTER.replace("target=/kept", &format!("id=own{at},target=/kept"));
-        kit.project.write("Dockerfile", &own);
-        let ended = kit.project.build(&[
-            "--builder",
-            &engine.address,
-            "--cache-mounts",
-            &through,
-            "-o",
-            "out",
-        ]);
-        proxy.thaw();
-        let log = ended.ok().stderr;
-        assert_eq!(kit.lines("out/count"), 1, "{fault:?}: {log}");
-    }
-    let dead = kit.project.build(&["--cache-mounts", "127.0.0.1:1/app"]).ok();
-    assert!(dead.stderr.contains("cache mount `/kept` is not restored"), "{}", dead.stderr);
-    kit.project.build(&["--cache-mounts", "NOT A REF"]).fails(2, &["NOT A REF"]);
 }
 
 #[test]

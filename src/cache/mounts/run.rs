@@ -4,6 +4,7 @@ use std::time::Duration;
 use buildkit_rs_proto::pb;
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::CacheMount;
@@ -47,8 +48,54 @@ pub enum MountError {
     #[error("the engine reports `{0}`")]
     Report(String),
     /// It was given up.
-    #[error("it took more than {} s", .0.as_secs())]
+    #[error("it took more than {} s", .0.as_secs_f64())]
     Late(Duration),
+}
+
+/// When work with one mount is given up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// Begins to count now.
+    pub(super) fn within(limit: Duration) -> Self {
+        let now = Instant::now();
+        Self { at: now.checked_add(limit).unwrap_or(now), limit }
+    }
+
+    /// Waits for a registry's answer.
+    pub(super) async fn answer<T, E>(
+        self,
+        asking: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, MountError>
+    where
+        MountError: From<E>,
+    {
+        match tokio::time::timeout_at(self.at, asking).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(MountError::Late(self.limit)),
+        }
+    }
+
+    /// Waits for a solve, and has it stopped when that takes too long.
+    async fn solved<T>(
+        self,
+        cancel: &CancellationToken,
+        solving: impl Future<Output = Result<T, SolveError>>,
+    ) -> Result<T, MountError> {
+        let mut solving = std::pin::pin!(solving);
+        match tokio::time::timeout_at(self.at, solving.as_mut()).await {
+            Ok(result) => Ok(result?),
+            Err(_) => {
+                cancel.cancel();
+                let _ = solving.await;
+                Err(MountError::Late(self.limit))
+            }
+        }
+    }
 }
 
 impl From<SolveError> for MountError {
@@ -62,14 +109,14 @@ impl Engine {
     pub(super) async fn solve(
         &self,
         definition: pb::Definition,
-        limit: Duration,
+        deadline: Deadline,
     ) -> Result<String, MountError> {
         let mut request = SolveRequest::definition(definition);
         request.internal = true;
         let (events, output) = listen();
         let cancel = self.cancel.child_token();
         let solving = solve(&self.client, request, (self.session)(), events, &cancel);
-        within(limit, &cancel, solving).await?;
+        deadline.solved(&cancel, solving).await?;
         Ok(output.await.unwrap_or_default())
     }
 
@@ -98,7 +145,7 @@ impl Engine {
         definition: pb::Definition,
         path: &str,
         export: Option<Export>,
-        limit: Duration,
+        deadline: Deadline,
     ) -> Result<(SolveResult, Bytes), MountError> {
         let mut request = SolveRequest::definition(pb::Definition::default());
         request.internal = true;
@@ -114,25 +161,8 @@ impl Engine {
                 content = bridge.read_file(&solved, path).await?;
                 Ok(if exports { ClientResult::files(solved) } else { ClientResult::default() })
             });
-        let result = within(limit, &cancel, solving).await?;
+        let result = deadline.solved(&cancel, solving).await?;
         Ok((result, content))
-    }
-}
-
-/// Waits for a solve, and has it stopped when that takes too long.
-async fn within<T>(
-    limit: Duration,
-    cancel: &CancellationToken,
-    solving: impl Future<Output = Result<T, SolveError>>,
-) -> Result<T, MountError> {
-    let mut solving = std::pin::pin!(solving);
-    match tokio::time::timeout(limit, solving.as_mut()).await {
-        Ok(result) => Ok(result?),
-        Err(_) => {
-            cancel.cancel();
-            let _ = solving.await;
-            Err(MountError::Late(limit))
-        }
     }
 }
 

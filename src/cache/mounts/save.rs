@@ -6,16 +6,13 @@ use jiff::Timestamp;
 
 use super::artifact::{self, Artifact, Content};
 use super::program::{self, Limits};
+use super::run::Deadline;
 use super::{CacheMount, Engine, MountError};
 use crate::engine::solve::{Export, ExportTarget};
 use crate::oci::reference::ImageReference;
 
 /// The file of a result that tells what is in the mount.
 const REPORT: &str = "/report";
-/// How long looking through one mount may take.
-const SURVEY_LIMIT: Duration = Duration::from_secs(60);
-/// How long pushing one mount may take.
-const PUSH_LIMIT: Duration = Duration::from_secs(600);
 /// Uses that are not older than this need not be written down again, in seconds.
 const USE_GRAIN: i64 = 86_400;
 
@@ -32,6 +29,8 @@ pub enum Outcome {
 
 /// Pushes what of `mount` is worth keeping, unless that is what the registry has (`known`).
 ///
+/// It is given up after `limit`.
+///
 /// # Errors
 ///
 /// [`MountError`]; the registry then has what it had.
@@ -41,11 +40,13 @@ pub async fn save(
     mount: &CacheMount,
     known: Option<&Artifact>,
     limits: Limits,
+    limit: Duration,
 ) -> Result<Outcome, MountError> {
+    let deadline = Deadline::within(limit);
     let now = Timestamp::now().as_second();
     let ledger = known.map_or("", |known| &known.ledger);
     let survey = program::survey(mount, ledger, now, limits);
-    let (_, report) = engine.read(survey, REPORT, None, SURVEY_LIMIT).await?;
+    let (_, report) = engine.read(survey, REPORT, None, deadline).await?;
     let content = parse(&report)?;
     if content.files == 0 {
         return Ok(Outcome::Empty);
@@ -53,12 +54,13 @@ pub async fn save(
     let reference = artifact::reference(root, mount);
     if let Some(known) = known.filter(|known| known.fingerprint == content.fingerprint) {
         if is_worth_noting(&known.ledger, &content.ledger) {
-            artifact::touch(&engine.registry, &reference, known, mount, &content).await?;
+            let touch = artifact::touch(&engine.registry, &reference, known, mount, &content);
+            deadline.answer(touch).await?;
         }
         return Ok(Outcome::Unchanged);
     }
     let collect = program::collect(mount, ledger, now, limits);
-    let (result, report) = engine.read(collect, REPORT, Some(export(root)), PUSH_LIMIT).await?;
+    let (result, report) = engine.read(collect, REPORT, Some(export(root)), deadline).await?;
     // Others may have worked with the mount since it was looked through.
     let content = parse(&report)?;
     let pushed = result.image_digest().and_then(|digest| digest.parse().ok());
@@ -66,7 +68,8 @@ pub async fn save(
     if content.files == 0 {
         return Ok(Outcome::Empty);
     }
-    let size = artifact::publish(&engine.registry, &reference, pushed, mount, &content).await?;
+    let publish = artifact::publish(&engine.registry, &reference, pushed, mount, &content);
+    let size = deadline.answer(publish).await?;
     Ok(Outcome::Pushed(content, size))
 }
 

@@ -2,14 +2,13 @@
 use std::time::Duration;
 
 use super::artifact::{self, Artifact};
+use super::run::Deadline;
 use super::{CacheMount, Engine, MountError, program};
 use crate::oci::reference::ImageReference;
 use crate::oci::registry::Client;
 
 /// How long a registry may take to tell what it has.
 pub const LOOK_UP_LIMIT: Duration = Duration::from_secs(2);
-/// How long one mount may take to be filled, before the build goes on without it.
-pub const SEED_LIMIT: Duration = Duration::from_secs(180);
 
 /// What a registry has of a mount.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ pub async fn look_up(client: &Client, root: &ImageReference, mount: &CacheMount)
     }
 }
 
-/// Fills `mount` on the engine.
+/// Fills `mount` on the engine, or gives up after `limit`.
 ///
 /// # Errors
 ///
@@ -55,10 +54,11 @@ pub async fn seed(
     root: &ImageReference,
     mount: &CacheMount,
     saved: &Artifact,
+    limit: Duration,
 ) -> Result<Seeded, MountError> {
     let image = root.name_only().with_digest(saved.digest).to_string();
     let definition = program::seed(mount, &image, saved.created.as_second());
-    let said = engine.solve(definition, SEED_LIMIT).await?;
+    let said = engine.solve(definition, Deadline::within(limit)).await?;
     let seeded = parse(&said).ok_or(MountError::Report(said))?;
     if seeded != Seeded::Kept {
         engine.settle(mount).await;

@@ -237,6 +237,80 @@ mod helper {
         assert!(kit.path("out/mount/b/file").exists());
     }
 
+    /// Whether writing `after` over a mount that holds `before` makes it worth to be saved again.
+    fn is_change(path: &str, before: &str, after: &str) -> bool {
+        let kit = Kit::new();
+        kit.write("from/other", "content");
+        kit.write(&format!("from/{path}"), before);
+        let known = kit.survey(FUTURE, "0", "0").fingerprint;
+        kit.write(&format!("from/{path}"), after);
+        kit.survey(FUTURE, "0", "0").fingerprint != known
+    }
+
+    #[test]
+    fn content_counts_and_the_time_of_its_writing_does_not() {
+        let kit = Kit::new();
+        let large = "0123456789abcdef".repeat(20_000);
+        kit.write("from/a/large", &large);
+        let known = kit.survey(FUTURE, "0", "0").fingerprint;
+        let file = fs_err::File::options().write(true).open(kit.path("from/a/large")).unwrap();
+        file.into_parts().0.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(kit.survey(FUTURE, "0", "0").fingerprint, known);
+        // The first byte, one behind the buffer's end, and the last.
+        for at in [0, 1 << 17, large.len() - 1] {
+            let mut other = large.clone();
+            other.replace_range(at..=at, "x");
+            assert!(is_change("a/large", &large, &other), "byte {at}");
+        }
+        assert!(is_change("a/small", "1234567", "1234568"));
+        assert!(is_change("new", "", "x"));
+    }
+
+    #[test]
+    fn looking_through_a_mount_is_no_use_of_it() {
+        let kit = Kit::new();
+        kit.write("from/file", "content");
+        let file = fs_err::File::options().write(true).open(kit.path("from/file")).unwrap();
+        let day = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(24);
+        file.into_parts().0.set_times(std::fs::FileTimes::new().set_accessed(day)).unwrap();
+        kit.survey(FUTURE, "0", "0");
+        assert_eq!(fs_err::metadata(kit.path("from/file")).unwrap().atime(), 86_400);
+    }
+
+    #[test]
+    fn what_tools_write_about_their_caches_is_no_change() {
+        let action = format!("3f/3f{}-a", "0".repeat(62));
+        let result = format!("3f/3f{}-d", "0".repeat(62));
+        for path in [
+            "pkgcache.bin",
+            "var/cache/apt/srcpkgcache.bin",
+            ".rustc_info.json",
+            "work/target/.rustc_info.json",
+            "_cacache/index-v5/00/c1/a3",
+            ".npm/_logs/2026-01-01T00_00_00_000Z-debug-0.log",
+            "go-build/trim.txt",
+            "selfcheck/8b",
+        ] {
+            assert!(!is_change(path, "1", "22"), "{path}");
+        }
+        for path in [&*action, "http/a/b/c/d/e/abcdef", "pip/http-v2/a/b/c/d/e/abcdef"] {
+            assert!(!is_change(path, "1", "2") && is_change(path, "1", "22"), "{path}");
+        }
+        for path in [
+            &*result,
+            "own/pkgcache.bin",
+            "own/trim.txt",
+            "own/http/page",
+            "_cacache/content-v2/sha512/00/c1",
+            "pip/http-v2/a/b/c/d/e/abcdef.body",
+            "http/a/b/c/d/e/other",
+            "3f/40-a",
+            "logs/selfcheck/x",
+        ] {
+            assert!(is_change(path, "1", "2"), "{path}");
+        }
+    }
+
     #[test]
     fn wrong_arguments_are_refused() {
         let kit = Kit::new();

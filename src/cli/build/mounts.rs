@@ -3,6 +3,7 @@
 //! Nothing here fails a build: what goes wrong with a mount is one line.
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -48,6 +49,12 @@ pub(super) struct MountArgs {
     /// Save nothing of a cache mount that was not used for so long
     #[arg(long, value_name = "AGE", default_value = "30d", value_parser = reuse::parse_duration)]
     cache_mounts_max_age: Duration,
+    /// Build without a cache mount that is not restored within this time
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = reuse::parse_duration)]
+    cache_mounts_timeout: Duration,
+    /// Give up saving a cache mount after this time
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = reuse::parse_duration)]
+    cache_mounts_save_timeout: Duration,
 }
 
 /// The cache mounts of a build that are kept.
@@ -56,6 +63,10 @@ pub(super) struct Mounts {
     root: ImageReference,
     limits: Limits,
     readonly: bool,
+    /// How long restoring one may take.
+    restore_limit: Duration,
+    /// How long saving one may take.
+    save_limit: Duration,
     tracked: Vec<Tracked>,
 }
 
@@ -63,6 +74,8 @@ pub(super) struct Mounts {
 struct Tracked {
     mount: Arc<CacheMount>,
     saved: State,
+    /// Whether what is saved could not be brought to the engine.
+    broken: Arc<AtomicBool>,
 }
 
 enum State {
@@ -138,11 +151,18 @@ impl MountArgs {
                     State::Asked(AbortOnDropHandle::new(tokio::spawn(look_up)))
                 }
             };
-            Tracked { mount, saved }
+            Tracked { mount, saved, broken: Arc::default() }
         };
         let tracked = found.mounts.into_iter().map(track).collect();
-        let readonly = self.cache_mounts_readonly;
-        Ok(Some(Mounts { registry: client, root, limits, readonly, tracked }))
+        Ok(Some(Mounts {
+            registry: client,
+            root,
+            limits,
+            readonly: self.cache_mounts_readonly,
+            restore_limit: self.cache_mounts_timeout,
+            save_limit: self.cache_mounts_save_timeout,
+            tracked,
+        }))
     }
 }
 
@@ -177,9 +197,13 @@ impl Mounts {
                     steps.extend(&tracked.mount.steps);
                     let (engine, root) = (engine.clone(), self.root.clone());
                     let mount = tracked.mount.clone();
-                    let news = news.clone();
+                    let (news, limit) = (news.clone(), self.restore_limit);
+                    let broken = tracked.broken.clone();
                     work.spawn(async move {
-                        if let Some(line) = restore(&engine, &root, &mount, &saved).await {
+                        let Saved::Artifact(artifact) = &*saved else { return };
+                        let seeded = seed::seed(&engine, &root, &mount, artifact, limit).await;
+                        broken.store(seeded.is_err(), Ordering::Relaxed);
+                        if let Some(line) = restored(&mount.target, seeded) {
                             let _ = news.send(News::Note(line)).await;
                         }
                     });
@@ -226,20 +250,24 @@ impl Mounts {
         }
         let engine = self.engine(client, cancel);
         let mut work = JoinSet::new();
-        for Tracked { mount, saved } in self.tracked {
+        for Tracked { mount, saved, broken } in self.tracked {
             // What the registry has of the others is not known, and could be more than there is here.
             let State::Known(saved) = saved else { continue };
             if ran.is_disjoint(&mount.steps) || matches!(*saved, Saved::Unknown(_)) {
                 continue;
             }
             let (engine, root, limits) = (engine.clone(), self.root.clone(), self.limits);
+            let limit = self.save_limit;
             work.spawn(async move {
                 let known = match &*saved {
-                    Saved::Artifact(artifact) => Some(&**artifact),
+                    // A damaged one would stay in the place of the same content.
+                    Saved::Artifact(artifact) if !broken.load(Ordering::Relaxed) => {
+                        Some(&**artifact)
+                    }
                     _ => None,
                 };
-                let outcome = save::save(&engine, &root, &mount, known, limits).await;
-                spoken(&mount.target, outcome)
+                let outcome = save::save(&engine, &root, &mount, known, limits, limit).await;
+                stored(&mount.target, outcome)
             });
         }
         for line in work.join_all().await.into_iter().flatten() {
@@ -288,16 +316,9 @@ impl Filling {
     }
 }
 
-/// Fills one mount and says what came of it.
-async fn restore(
-    engine: &Engine,
-    root: &ImageReference,
-    mount: &CacheMount,
-    saved: &Saved,
-) -> Option<String> {
-    let Saved::Artifact(artifact) = saved else { return None };
-    let target = &mount.target;
-    match seed::seed(engine, root, mount, artifact).await {
+/// What came of filling a mount.
+fn restored(target: &str, outcome: Result<Seeded, MountError>) -> Option<String> {
+    match outcome {
         Ok(Seeded::Filled(files, bytes)) => {
             Some(format!("cache mount `{target}`: restored {files} files, {}", megabytes(bytes)))
         }
@@ -309,7 +330,8 @@ async fn restore(
     }
 }
 
-fn spoken(target: &str, outcome: Result<Outcome, MountError>) -> Option<String> {
+/// What came of saving a mount.
+fn stored(target: &str, outcome: Result<Outcome, MountError>) -> Option<String> {
     match outcome {
         Ok(Outcome::Pushed(content, size)) => {
             let dropped = match content.dropped {

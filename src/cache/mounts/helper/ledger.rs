@@ -1,8 +1,12 @@
 //! Text in and out: what was used when, and what is kept.
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::tree::Entry;
+use crate::bookkeeping::{self, Counted};
+use crate::hash::Hash;
+use crate::sys::{self, Outcome};
+use crate::tree::{self, Entry};
 use crate::units::{Dropped, Unit};
 
 /// Appends a number.
@@ -52,9 +56,15 @@ pub fn parse(text: &[u8]) -> BTreeMap<Vec<u8>, i64> {
     text.split(|byte| *byte == b'\n').filter_map(line).collect()
 }
 
-/// What is kept: a line of numbers, then the ledger.
-pub fn report(entries: &[Entry], units: &[Unit], dropped: Dropped) -> Vec<u8> {
+/// What is kept of the mount at `root`: a line of numbers, then the ledger.
+pub fn report(
+    root: &[u8],
+    entries: &[Entry],
+    units: &[Unit],
+    dropped: Dropped,
+) -> Outcome<Vec<u8>> {
     let mut hash = Hash::new();
+    let mut buffer = vec![0; 1 << 17];
     let (mut files, mut bytes) = (0, 0);
     for entry in units.iter().flat_map(|unit| &entries[unit.first..unit.end]) {
         // Locks and folders change without any content changing.
@@ -63,10 +73,20 @@ pub fn report(entries: &[Entry], units: &[Unit], dropped: Dropped) -> Vec<u8> {
         }
         files += 1;
         bytes += entry.status.size;
+        let counted = bookkeeping::counted(&entry.path);
+        if counted == Counted::Nothing {
+            continue;
+        }
         hash.field(&entry.path);
         hash.field(&entry.status.size.to_le_bytes());
-        hash.field(&entry.status.modified.seconds.to_le_bytes());
         hash.field(&entry.status.mode.to_le_bytes());
+        if counted == Counted::Content && entry.is_regular() {
+            match hash.file(&tree::join(root, &entry.path), &mut buffer) {
+                // Somebody else removes files meanwhile.
+                Err(failure) if !failure.is(sys::ENOENT) => return Err(failure),
+                _ => {}
+            }
+        }
     }
     let mut text = hash.hex();
     for number in [files, bytes, dropped.units, dropped.bytes as u64] {
@@ -80,27 +100,5 @@ pub fn report(entries: &[Entry], units: &[Unit], dropped: Dropped) -> Vec<u8> {
         text.extend(escaped(unit.path(entries)));
         text.push(b'\n');
     }
-    text
-}
-
-/// Tells contents apart that nobody tries to make look alike: FNV-1a, twice.
-struct Hash([u64; 2]);
-
-impl Hash {
-    const fn new() -> Self {
-        Self([0xcbf2_9ce4_8422_2325, 0x6c62_272e_07bb_0142])
-    }
-
-    fn field(&mut self, bytes: &[u8]) {
-        for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
-            for (half, prime) in self.0.iter_mut().zip([0x0100_0000_01b3, 0x9e37_79b9_7f4a_7c15]) {
-                *half = (*half ^ u64::from(*byte)).wrapping_mul(prime);
-            }
-        }
-    }
-
-    fn hex(&self) -> Vec<u8> {
-        let digit = |half: u64, at: u32| b"0123456789abcdef"[(half >> (60 - 4 * at) & 15) as usize];
-        self.0.iter().flat_map(|half| (0..16).map(|at| digit(*half, at))).collect()
-    }
+    Ok(text)
 }

@@ -15,7 +15,9 @@
 
 extern crate alloc;
 
+mod bookkeeping;
 mod copy;
+mod hash;
 mod ledger;
 mod runtime;
 mod sys;
@@ -82,7 +84,7 @@ fn keep(args: &[&[u8]], collect: bool) -> Outcome<()> {
         unit.used = unit.used.max(before.unwrap_or(unit.changed)).min(limits.now);
     }
     let dropped = units::trim(&mut units, &limits);
-    let report = ledger::report(&entries, &units, dropped);
+    let report = ledger::report(from, &entries, &units, dropped)?;
     if collect {
         let mut place = Vec::from(*out);
         place.extend_from_slice(b"/mount");

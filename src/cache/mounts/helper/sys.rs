@@ -58,11 +58,14 @@ const O_WRONLY: usize = 0o1;
 const O_CREAT: usize = 0o100;
 const O_EXCL: usize = 0o200;
 const O_CLOEXEC: usize = 0o2000000;
+const O_NOATIME: usize = 0o1000000;
 /// The current directory; all paths are absolute.
 const AT_FDCWD: usize = -100_isize as usize;
 const AT_SYMLINK_NOFOLLOW: usize = 0x100;
 /// No such file.
 pub const ENOENT: i32 = 2;
+/// Not the owner.
+const EPERM: i32 = 1;
 /// There is one.
 pub const EEXIST: i32 = 17;
 
@@ -159,6 +162,26 @@ fn open(path: &[u8], flags: usize, mode: usize) -> Outcome<File> {
     checked(path, call(number::OPENAT, args)).map(File)
 }
 
+/// Opens a file so that the time of its last access stays, where the kernel allows that.
+pub fn open_unnoted(path: &[u8]) -> Outcome<File> {
+    match open(path, O_NOFOLLOW | O_NOATIME, 0) {
+        Err(failure) if failure.is(EPERM) => open(path, O_NOFOLLOW, 0),
+        other => other,
+    }
+}
+
+/// Reads until `buffer` is full or the file ends.
+pub fn fill(from: &File, buffer: &mut [u8]) -> Outcome<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read(from, &mut buffer[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}
+
 pub fn write_all(to: usize, mut bytes: &[u8]) -> Outcome<()> {
     while !bytes.is_empty() {
         let args = [to, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
@@ -192,7 +215,7 @@ pub fn write_file(path: &[u8], content: &[u8]) -> Outcome<()> {
 
 /// Copies a file's content, sharing it on disk where the file system can.
 pub fn copy_content(from: &[u8], to: &[u8]) -> Outcome<()> {
-    let source = open(from, O_NOFOLLOW, 0)?;
+    let source = open_unnoted(from)?;
     let target = open(to, O_WRONLY | O_CREAT | O_EXCL, 0o600)?;
     let mut any = false;
     loop {
