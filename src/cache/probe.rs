@@ -274,7 +274,9 @@ fn within(limit: u64, what: &'static str, size: u64) -> Result<(), Unusable> {
 
 /// GitHub's cache service is only called: what it holds, the engine has to find out.
 async fn github(entry: CacheEntry) -> Result<Answer, Unusable> {
-    let url = ["url_v2", "url"].iter().find_map(|name| entry.attributes.get(*name));
+    let is_first = entry.attributes.get("version").is_some_and(|version| version == "1");
+    let names: &[&str] = if is_first { &["url"] } else { &["url_v2", "url"] };
+    let url = names.iter().find_map(|name| entry.attributes.get(*name));
     let url = url.and_then(|url| url::Url::parse(url).ok());
     let Some((host, port)) = url.as_ref().and_then(|url| {
         Some((url.host_str()?.trim_matches(['[', ']']), url.port_or_known_default()?))

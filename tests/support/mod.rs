@@ -8,6 +8,7 @@
 //! | [`base`] | a small busybox image, as an OCI layout and pushed where asked |
 //! | [`docker`] | a real Docker daemon, whose containers have no network |
 //! | [`http`] | requests to a registry, to look at what a build has pushed |
+//! | [`tap`] | what a client sends to an engine |
 //! | [`tool`] | where the programs are, and the rule for missing ones |
 //! | [`watched`] | processes that end with the test binary, however that ends |
 //!
@@ -21,5 +22,6 @@ pub mod engine;
 pub mod http;
 pub mod proxy;
 pub mod registry;
+pub mod tap;
 pub mod tool;
 pub mod watched;

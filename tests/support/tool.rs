@@ -44,6 +44,25 @@ pub fn build_with_go(name: &str, module: &str, package: &str) -> Option<PathBuf>
     Some(program)
 }
 
+/// Builds the program of the Rust package at `package`, below the repository's root, and returns its
+/// path. The package has a lock file of its own, and may be written for a newer Rust.
+///
+/// # Panics
+///
+/// When it does not build.
+pub fn build_with_cargo(package: &str) -> Option<PathBuf> {
+    let [cargo] = need(["cargo"])?;
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(package);
+    let built = std::process::Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--ignore-rust-version", "--target-dir"])
+        .arg(&target)
+        .current_dir(&folder)
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "`{package}` does not build");
+    Some(target.join("debug").join(folder.file_name()?))
+}
+
 /// Says on stderr that the running test is skipped, and why.
 ///
 /// # Panics

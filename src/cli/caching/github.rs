@@ -18,20 +18,51 @@ const BRANCH_ROOM: usize = 100;
 
 /// Fills in what the runner's environment knows of its cache service.
 pub(super) fn fill(attributes: &mut BTreeMap<String, String>) {
-    for (key, variable) in [
-        ("token", "ACTIONS_RUNTIME_TOKEN"),
-        ("url", "ACTIONS_CACHE_URL"),
-        ("url_v2", "ACTIONS_RESULTS_URL"),
-        ("repository", "GITHUB_REPOSITORY"),
-        ("ghtoken", "GITHUB_TOKEN"),
-    ] {
-        if !attributes.contains_key(key)
-            && let Ok(value) = std::env::var(variable)
-            && !value.is_empty()
-        {
-            attributes.insert(key.to_owned(), value);
+    fill_from(attributes, |name| std::env::var(name).ok());
+}
+
+/// The same from these variables: as buildx does it, and what lists the service's content besides.
+///
+/// `ACTIONS_RESULTS_URL` is there on runners whose service has no version 2, too: for artifacts.
+fn fill_from(attributes: &mut BTreeMap<String, String>, variable: impl Fn(&str) -> Option<String>) {
+    let variable = |name| variable(name).filter(|value| !value.is_empty());
+    let is_second = match attributes.get("version") {
+        Some(version) => version == "2",
+        None => variable("ACTIONS_CACHE_SERVICE_V2").is_some_and(|value| is_true(&value)),
+    };
+    let results = variable("ACTIONS_RESULTS_URL");
+    let mut add = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            attributes.entry(key.to_owned()).or_insert(value);
+        }
+    };
+    add("token", variable("ACTIONS_RUNTIME_TOKEN"));
+    add("url_v2", results.clone().filter(|_| is_second));
+    add("url", variable("ACTIONS_CACHE_URL").or(results));
+    if is_githubs_own(attributes) {
+        for (key, name) in [("repository", "GITHUB_REPOSITORY"), ("ghtoken", "GITHUB_TOKEN")] {
+            if let (false, Some(value)) = (attributes.contains_key(key), variable(name)) {
+                attributes.insert(key.to_owned(), value);
+            }
         }
     }
+}
+
+/// Whether a variable means yes, as buildx reads it.
+fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+/// Whether the service is that of github.com, whose content the engine can list with a token.
+///
+/// The engine asks api.github.com whatever the service: another server's token would go there, and
+/// what is listed there would be taken for what another service holds.
+fn is_githubs_own(attributes: &BTreeMap<String, String>) -> bool {
+    let url = attributes.get("url_v2").or_else(|| attributes.get("url"));
+    let url = url.and_then(|url| url::Url::parse(url).ok());
+    url.is_some_and(|url| {
+        url.host_str().is_some_and(|host| host.ends_with(".actions.githubusercontent.com"))
+    })
 }
 
 /// Whether it is known how to reach the service.
@@ -154,6 +185,51 @@ mod tests {
             "repository": { "full_name": "o/r", "default_branch": "main" },
         });
         situation("push", &payload)
+    }
+
+    #[test]
+    fn the_service_is_the_one_that_the_runner_names() {
+        let filled = |flag: &[(&str, &str)], variables: &[(&str, &str)]| {
+            let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+                pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+            };
+            let (mut attributes, variables) = (owned(flag), owned(variables));
+            fill_from(&mut attributes, |name| variables.get(name).cloned());
+            let parts: Vec<_> = attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            parts.join(" ")
+        };
+        let hosted = "https://results-receiver.actions.githubusercontent.com/";
+        let runner = [
+            ("ACTIONS_RUNTIME_TOKEN", "t"),
+            ("ACTIONS_RESULTS_URL", hosted),
+            ("ACTIONS_CACHE_SERVICE_V2", "True"),
+            ("GITHUB_REPOSITORY", "o/r"),
+            ("GITHUB_TOKEN", "g"),
+        ];
+        assert_eq!(
+            filled(&[], &runner),
+            format!("ghtoken=g repository=o/r token=t url={hosted} url_v2={hosted}")
+        );
+        assert_eq!(
+            filled(&[("token", "own"), ("url_v2", "https://me/"), ("url", "https://me/")], &runner),
+            "token=own url=https://me/ url_v2=https://me/"
+        );
+        assert!(!filled(&[("version", "1")], &runner).contains("url_v2"));
+        // A server of one's own: results for artifacts, caches in version 1, and a token of its own.
+        let own = [
+            ("ACTIONS_RUNTIME_TOKEN", "t"),
+            ("ACTIONS_CACHE_URL", "https://ghes/cache/"),
+            ("ACTIONS_RESULTS_URL", "https://ghes/results/"),
+            ("ACTIONS_CACHE_SERVICE_V2", ""),
+            ("GITHUB_REPOSITORY", "o/r"),
+            ("GITHUB_TOKEN", "g"),
+        ];
+        assert_eq!(filled(&[], &own), "token=t url=https://ghes/cache/");
+        assert_eq!(
+            filled(&[("version", "2")], &own),
+            "token=t url=https://ghes/cache/ url_v2=https://ghes/results/ version=2"
+        );
+        assert_eq!(filled(&[], &[]), "");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Caches: which are read and written, and what happens when they break.
 mod exports;
 mod faults;
-mod gha;
+pub(crate) mod gha;
 mod kit;
 mod table;
