@@ -43,6 +43,12 @@ impl Forwarder {
         self.address.to_string()
     }
 
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// The bytes so far; `down` is what came from the target.
     #[must_use]
     pub fn traffic(&self) -> Traffic {

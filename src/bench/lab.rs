@@ -58,6 +58,9 @@ pub enum LabError {
         /// What it said.
         output: String,
     },
+    /// Nothing can be put before GitHub's cache service.
+    #[error("cannot put a forwarder before GitHub's cache service")]
+    Forward(#[source] std::io::Error),
     /// A file or port could not be used.
     #[error("cannot {action} `{path}`")]
     Io {

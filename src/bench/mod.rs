@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! scenario  what is measured        client   how each client is told
-//! work      what is built           lab      engines and registry
+//! refs      which caches            lab      engines and registry
+//! work      what is built           actions  GitHub's cache service
 //!      \      |        generated    /        forward: bytes counted
 //!       ┴── runner ── measure ─────┴── trace: phases, critical path
 //!             |
 //!          journal ── sample ── stats ── report
 //! ```
 
+pub mod actions;
 pub mod client;
 pub mod forward;
 pub mod generated;
@@ -16,6 +18,7 @@ pub mod journal;
 pub mod lab;
 pub mod machine;
 pub mod measure;
+pub mod refs;
 pub mod report;
 pub mod runner;
 pub mod sample;

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::client::{Client, Invocation, OWN, Task};
-use super::generated;
+use super::actions::{Actions, Service};
+use super::client::{Client, Invocation, Kind, OWN, Task};
 use super::journal::{Journal, JournalError};
 use super::lab::{Lab, LabError, Registry};
 use super::machine;
 use super::measure::{Cost, MeasureError, last_words, measure};
-use super::sample::{Contender, Sample, Steps, Traffic};
+use super::sample::{Contender, Sample, Steps};
 use super::scenario::{Empty, Engine, INCREMENTAL, Scenario};
 use super::trace;
 use super::work::{Work, WorkError};
@@ -22,6 +22,8 @@ use crate::engine::state::{StateDir, StateError};
 use crate::fault::{Classified, Fault};
 use crate::plan::pattern::Patterns;
 
+mod prime;
+mod scenarios;
 mod state;
 
 /// What is measured.
@@ -43,6 +45,8 @@ pub struct Plan {
     pub asks: Asks,
     /// The engine's programs.
     pub programs: Programs,
+    /// GitHub's cache service, if there is one.
+    pub service: Option<Service>,
     /// The registry's program, if not `docker-registry` from `PATH`.
     pub registry: Option<PathBuf>,
     /// Where engines, registry and generated contexts lie; removed in the end by whoever made it.
@@ -125,6 +129,7 @@ pub async fn run(
         plan,
         told,
         registry: None,
+        actions: None,
         shared: None,
         labs: 0,
         works: Vec::new(),
@@ -144,14 +149,15 @@ struct Runner<'a> {
     plan: &'a Plan,
     told: &'a (dyn Fn(&str) + Sync),
     registry: Option<Registry>,
+    actions: Option<Actions>,
     /// The engine that scenarios share, its parallelism and its number.
     shared: Option<(Option<u32>, usize, Lab)>,
     /// How many engines have been started.
     labs: usize,
     /// What has been built, each with a repository of its own.
     works: Vec<Work>,
-    /// Works whose image and cache are in the registry, and whether under their content key.
-    primed: BTreeSet<(usize, bool)>,
+    /// Works whose images and caches are where the scenarios find them.
+    primed: BTreeSet<usize>,
     /// Scenarios that a client has gone through once on the engine that it finds again.
     warmed: BTreeSet<(String, String)>,
 }
@@ -170,6 +176,13 @@ impl Runner<'_> {
         for scenario in self.expanded()? {
             if scenario.name == INCREMENTAL {
                 journal.note("`incremental` is not measured: no stage runs anything".to_owned())?;
+                continue;
+            }
+            if scenario.has_github() && self.plan.service.is_none() {
+                journal.note(format!(
+                    "`{}` is not measured: the environment names no GitHub cache",
+                    scenario.name
+                ))?;
                 continue;
             }
             let rounds = scenario.rounds.unwrap_or(self.plan.rounds);
@@ -205,60 +218,6 @@ impl Runner<'_> {
             contender.0,
             super::sample::Measure::Memory.of(sample) / f64::from(1 << 20),
         ));
-    }
-
-    /// The scenarios, with one for each stage in place of `incremental`.
-    fn expanded(&self) -> Result<Vec<Scenario>, RunError> {
-        let mut all = Vec::new();
-        for scenario in &self.plan.scenarios {
-            let wanted = match scenario.name.strip_prefix(INCREMENTAL) {
-                Some("") => None,
-                Some(rest) if rest.starts_with(':') => Some(&rest[1..]),
-                _ => {
-                    all.push(scenario.clone());
-                    continue;
-                }
-            };
-            let work = self.work(scenario)?;
-            let before = all.len();
-            for (stage, change) in work.stage_changes()? {
-                let chosen = self.plan.stages.is_empty() || self.plan.stages.contains(&stage);
-                if wanted.map_or(chosen, |wanted| wanted == stage) {
-                    let name = format!("{INCREMENTAL}:{stage}");
-                    all.push(Scenario { name, change: Some(change), ..scenario.clone() });
-                }
-            }
-            match (wanted, all.len() == before) {
-                (_, false) => {}
-                // Noted when its turn comes.
-                (None, true) => all.push(scenario.clone()),
-                (Some(stage), true) => {
-                    let (stage, dockerfile) = (stage.to_owned(), work.dockerfile);
-                    return Err(WorkError::Stage { dockerfile, stage }.into());
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// What a scenario builds, before any change.
-    fn work(&self, scenario: &Scenario) -> Result<Work, WorkError> {
-        if let Some(what) = scenario.generate {
-            let name = format!("{what:?}").replace(['(', ')'], "-").to_lowercase();
-            return generated::make(what, &self.plan.folder.join("generated").join(name));
-        }
-        let mut work = self.plan.work.clone();
-        if let Some(dockerfile) = &scenario.dockerfile {
-            work.dockerfile.clone_from(dockerfile);
-        }
-        if let Some(target) = &scenario.target {
-            work.target = Some(target.clone());
-        }
-        for (name, value) in &scenario.build_args {
-            work.build_args.retain(|(known, _)| known != name);
-            work.build_args.push((name.clone(), value.clone()));
-        }
-        Ok(work)
     }
 
     fn invocation(
@@ -313,8 +272,15 @@ impl Runner<'_> {
         number: usize,
     ) -> Result<Result<(Sample, Vec<String>), String>, RunError> {
         let unchanged = self.work(scenario)?;
+        if scenario.has_github() && client.kind == Kind::Buildctl {
+            // It would want the token on its command line.
+            let name = &scenario.name;
+            return Ok(Err(format!(
+                "`{name}` is not measured for buildctl: it reads no runner's variables"
+            )));
+        }
         if scenario.needs_registry_state() {
-            self.prime(&unchanged, scenario.reuse).await?;
+            self.prime(&unchanged).await?;
         }
         let repository = self.repository(&unchanged);
         let mut work = unchanged.clone();
@@ -324,11 +290,16 @@ impl Runner<'_> {
         }
         let place = self.place(scenario, client).await?;
         let flags = scenario.flags.get(&client.name).cloned().unwrap_or_default();
-        let mut task = empty_task(&work, place.address.as_deref());
+        let mut task = Task::new(&work, place.address.as_deref());
         task.flags = &flags;
         task.reuse = scenario.reuse;
         task.export =
             scenario.export.then(|| self.plan.folder.join(format!("{}.tar", client.name)));
+        let service = match scenario.has_github() {
+            true => self.service().await?,
+            false => Vec::new(),
+        };
+        task.service = &service;
         self.refer(&mut task, scenario, repository, number).await?;
         let invocation = match scenario.engine {
             Engine::Own => self.with_own_engine(client, &task)?,
@@ -352,7 +323,7 @@ impl Runner<'_> {
             self.call(&scenario.name, client, &invocation, "warm").await?;
         }
         self.empty(scenario, &place).await?;
-        let before = self.registry.as_ref().map(Registry::traffic);
+        let before = self.traffic();
         let load = machine::load();
         let name = format!("{}-{round}", scenario.name.replace([':', ' ', ','], "-"));
         let (cost, said) = self.call(&scenario.name, client, &invocation, &name).await?;
@@ -365,13 +336,8 @@ impl Runner<'_> {
             trace.phases.insert(trace::BOOT.to_owned(), lab.boot);
             lab.end().await?;
         }
-        let after = self.registry.as_ref().map(Registry::traffic);
-        let registry = match (before, after) {
-            (Some(before), Some(after)) => {
-                Some(Traffic { down: after.down - before.down, up: after.up - before.up })
-            }
-            _ => None,
-        };
+        let after = self.traffic();
+        let registry = before.zip(after).map(|(before, after)| after.since(before));
         let sample = Sample {
             scenario: scenario.name.clone(),
             contender: Contender(client.name.clone()),
@@ -398,19 +364,6 @@ impl Runner<'_> {
         state.create_engine()?;
         self.plan.programs.save(&state)?;
         Ok(client.with_own_engine(task, &folder, &self.plan.programs.buildkitd.path))
-    }
-}
-
-const fn empty_task<'a>(work: &'a Work, address: Option<&'a str>) -> Task<'a> {
-    Task {
-        work,
-        address,
-        push: None,
-        cache_from: None,
-        cache_to: None,
-        export: None,
-        reuse: false,
-        flags: &[],
     }
 }
 

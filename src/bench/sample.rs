@@ -24,7 +24,8 @@ pub struct Sample {
     pub cpu: f64,
     /// The client's largest resident set, in bytes.
     pub memory: u64,
-    /// Bytes that the engine received from the registry and sent to it, where they were counted.
+    /// Bytes that the engine and the client received from the registry and GitHub's cache service and
+    /// sent to them, where they were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<Traffic>,
     /// Seconds by phase, such as `boot` or `export`, where the client tells them.
@@ -56,6 +57,23 @@ pub struct Traffic {
     pub down: u64,
     /// Sent.
     pub up: u64,
+}
+
+impl Traffic {
+    /// What has passed since `before`.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self { down: self.down - before.down, up: self.up - before.up }
+    }
+}
+
+impl std::iter::Sum for Traffic {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            down: sum.down + one.down,
+            up: sum.up + one.up,
+        })
+    }
 }
 
 /// The measure of a sample that is compared.

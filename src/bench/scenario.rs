@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::refs::Caches;
 use crate::fault::{Classified, Fault};
 
 /// The `[bench]` table.
@@ -101,10 +102,13 @@ pub struct Scenario {
     pub name: String,
     /// The engine's state.
     pub engine: Engine,
-    /// Whether the registry cache of an earlier build is imported.
-    pub cache_from: bool,
-    /// Whether the cache is exported to the registry.
-    pub cache_to: bool,
+    /// Which caches of an earlier build are imported.
+    pub cache_from: Caches,
+    /// Which caches are exported.
+    pub cache_to: Caches,
+    /// Whether kitwright restores and saves cache mounts, those of an earlier build; other clients
+    /// cannot.
+    pub cache_mounts: bool,
     /// Whether the image is pushed.
     pub push: bool,
     /// Whether the image is brought to the client, as an OCI archive.
@@ -261,19 +265,19 @@ pub fn built_in() -> Vec<Scenario> {
     let new = || Scenario {
         engine: Engine::New,
         push: true,
-        cache_to: true,
-        cache_from: true,
+        cache_to: Caches::Registry(true),
+        cache_from: Caches::Registry(true),
         ..Scenario::default()
     };
     let generated = |generate| Scenario { generate: Some(generate), ..Scenario::default() };
     let named = |name: &str, scenario: Scenario| Scenario { name: name.to_owned(), ..scenario };
     vec![
-        named("cold", Scenario { cache_from: false, ..new() }),
+        named("cold", Scenario { cache_from: Caches::default(), ..new() }),
         named("warm", Scenario { engine: Engine::Same, ..new() }),
         named("fresh", new()),
         named(INCREMENTAL, new()),
         named("noop", Scenario::default()),
-        named("reuse", Scenario { reuse: true, cache_to: false, ..new() }),
+        named("reuse", Scenario { reuse: true, cache_to: Caches::default(), ..new() }),
         named("export", Scenario { export: true, ..Scenario::default() }),
         named(
             "context-first",
@@ -302,6 +306,9 @@ impl Scenario {
         if matches!(&self.change, Some(Change::Arg { values, .. }) if values.is_empty()) {
             return invalid("`change` has no values");
         }
+        if let Some(problem) = self.cache_from.unreadable().or(self.cache_to.unwritable()) {
+            return invalid(problem);
+        }
         if self.generate.is_some() && self.change.is_some() {
             return invalid("a generated context cannot change");
         }
@@ -314,10 +321,16 @@ impl Scenario {
         self.clients.is_empty() || self.clients.iter().any(|named| named == client)
     }
 
+    /// Whether GitHub's cache service takes part.
+    #[must_use]
+    pub fn has_github(&self) -> bool {
+        self.cache_from.has_github() || self.cache_to.has_github()
+    }
+
     /// Whether the registry must hold the image and the cache of an earlier build.
     #[must_use]
-    pub const fn needs_registry_state(&self) -> bool {
-        self.cache_from || self.reuse
+    pub fn needs_registry_state(&self) -> bool {
+        !self.cache_from.is_empty() || self.cache_mounts || self.reuse
     }
 }
 
@@ -354,7 +367,7 @@ mod tests {
         assert!(matches!(&chosen[1].change, Some(Change::File { append: Some(_), .. })));
         let chosen = settings.choose(&["incremental:go".into(), "noop".into()]).unwrap();
         assert_eq!(chosen[0].change, Some(Change::Stage { stage: "go".into() }));
-        assert!(chosen[0].cache_from && chosen[1].name == "noop");
+        assert!(!chosen[0].cache_from.is_empty() && chosen[1].name == "noop");
         let unknown = settings.choose(&["nope".into()]).unwrap_err();
         assert_eq!(unknown.to_string(), "there is no scenario `nope`");
     }
@@ -368,6 +381,7 @@ mod tests {
                 "[[bench.scenario]]\nname = \"x\"\nengine = \"new\"\nempty = \"all\"",
                 "says nothing about a new engine",
             ),
+            ("[[bench.scenario]]\nname = \"x\"\ncache-to = [\"v2\"]", "`cache-to` takes"),
             (
                 "[[bench.scenario]]\nname = \"x\"\nchange = { arg = \"A\", values = [] }",
                 "`change` has no values",

@@ -8,6 +8,7 @@ use super::args::SourceArgs;
 use super::report::{Failure, StdoutError};
 use super::runtime;
 use super::source::Source;
+use crate::bench::actions::Service;
 use crate::bench::client::Client;
 use crate::bench::journal::{Header, Journal};
 use crate::bench::report::{Machine, Results};
@@ -209,6 +210,7 @@ impl Bench {
             rounds: self.rounds.or(settings.rounds).unwrap_or(3),
             asks: self.asks()?,
             programs: Programs::find(state)?,
+            service: Service::from_variables(|name| std::env::var(name).ok()),
             registry: self.registry_program.clone(),
             folder,
             program: clients[0].program.clone(),

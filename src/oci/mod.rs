@@ -10,6 +10,6 @@ pub mod platform;
 pub mod promote;
 pub mod reference;
 pub mod registry;
-mod secret;
+pub mod secret;
 pub mod store;
 pub mod transfer;

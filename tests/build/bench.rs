@@ -9,6 +9,8 @@ use crate::interop::buildx;
 use crate::kit::{Ended, Project};
 use crate::support::tool;
 
+mod caches;
+
 const DOCKERFILE: &str = "FROM busybox AS tools\n\
     COPY tools.txt /tools.txt\n\
     RUN --mount=type=cache,target=/c cat /tools.txt >/out && head -c 300000 /dev/urandom >/big\n\

@@ -1,13 +1,16 @@
 //! The state in which samples are taken: engines, the registry, and what was built before.
 use std::path::{Path, PathBuf};
 
-use super::{Place, RunError, Runner, empty_task};
-use crate::bench::client::{Client, OWN, Task};
+use super::{Place, RunError, Runner};
+use crate::bench::actions::Actions;
+use crate::bench::client::{Client, OWN};
 use crate::bench::lab::{Lab, LabError, Registry};
+use crate::bench::sample::Traffic;
 use crate::bench::scenario::{Empty, Engine, Scenario};
 use crate::bench::work::Work;
 use crate::engine::asks::Asks;
 use crate::engine::state::StateError;
+use crate::oci::secret::Secret;
 
 impl Runner<'_> {
     pub(super) fn folder(&self, name: impl AsRef<Path>) -> Result<PathBuf, RunError> {
@@ -59,6 +62,23 @@ impl Runner<'_> {
         Ok(self.registry.insert(registry))
     }
 
+    /// The variables with which clients find GitHub's cache service.
+    pub(super) async fn service(&mut self) -> Result<Vec<(String, Secret)>, RunError> {
+        let Some(service) = &self.plan.service else { return Ok(Vec::new()) };
+        let actions = match self.actions.take() {
+            Some(actions) => actions,
+            None => Actions::start(service).await.map_err(LabError::Forward)?,
+        };
+        Ok(self.actions.insert(actions).variables.clone())
+    }
+
+    /// What has passed between engines and registry or cache service so far.
+    pub(super) fn traffic(&self) -> Option<Traffic> {
+        let registry = self.registry.as_ref().map(Registry::traffic);
+        let actions = self.actions.as_ref().and_then(Actions::traffic);
+        (registry.is_some() || actions.is_some()).then(|| registry.into_iter().chain(actions).sum())
+    }
+
     /// The number of the work's repository.
     pub(super) fn repository(&mut self, work: &Work) -> usize {
         let found = self.works.iter().position(|known| known == work);
@@ -66,60 +86,6 @@ impl Runner<'_> {
             self.works.push(work.clone());
             self.works.len() - 1
         })
-    }
-
-    /// Fills in the references that the scenario wants.
-    pub(super) async fn refer(
-        &mut self,
-        task: &mut Task<'_>,
-        scenario: &Scenario,
-        repository: usize,
-        number: usize,
-    ) -> Result<(), RunError> {
-        if !(scenario.push || scenario.cache_to || scenario.cache_from) {
-            return Ok(());
-        }
-        let host = self.registry().await?.host();
-        let shared = scenario.needs_registry_state();
-        let repository = match shared {
-            true => format!("{host}/bench/work-{repository}"),
-            // Nothing of it has ever been pushed.
-            false => format!("{host}/bench/sample-{number}"),
-        };
-        // What changed must not be found by the next sample.
-        let suffix = match scenario.change {
-            Some(_) => format!("-{number}"),
-            None => String::new(),
-        };
-        task.push = scenario.push.then(|| format!("{repository}:image{suffix}"));
-        task.cache_to = scenario.cache_to.then(|| format!("{repository}:cache{suffix}"));
-        task.cache_from = scenario.cache_from.then(|| format!("{repository}:cache"));
-        Ok(())
-    }
-
-    /// Puts the image and the cache of the unchanged work into the registry, as the build before.
-    pub(super) async fn prime(&mut self, work: &Work, reuse: bool) -> Result<(), RunError> {
-        let repository = self.repository(work);
-        if !self.primed.insert((repository, reuse)) {
-            return Ok(());
-        }
-        let (engine, lab) = self.shared(None).await?;
-        let address = lab.address().to_owned();
-        let earlier = Scenario {
-            name: "the build before".into(),
-            push: true,
-            cache_to: true,
-            cache_from: true,
-            ..Scenario::default()
-        };
-        let mut task = empty_task(work, Some(&address));
-        self.refer(&mut task, &earlier, repository, 0).await?;
-        task.cache_from = None;
-        task.reuse = reuse;
-        let own = Client::own(self.plan.program.clone());
-        let invocation = self.invocation(&own, &task, engine)?;
-        (self.told)("preparing the image and the cache of the build before");
-        self.call(&earlier.name, &own, &invocation, "before").await.map(drop)
     }
 
     /// Chooses or starts the engine.
