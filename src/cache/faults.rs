@@ -69,6 +69,12 @@ impl Import {
     }
 }
 
+/// Whether a failed build's message is of content that could not be fetched.
+#[must_use]
+pub fn is_of_content(message: &str) -> bool {
+    !message.contains("/blobs/uploads/") && FETCHING.iter().any(|words| message.contains(words))
+}
+
 /// The positions in `imports` of those that a failed build's message blames.
 ///
 /// By the digest in it; else by the address of a repository; else, when the message is of content
@@ -92,7 +98,7 @@ pub fn culprits(message: &str, imports: &[Import]) -> Vec<usize> {
         let named = named(&by_digest);
         return if named.is_empty() { by_digest } else { named };
     }
-    if !FETCHING.iter().any(|words| message.contains(words)) {
+    if !is_of_content(message) {
         return Vec::new();
     }
     let by_address = named(&blamed(&|_| true));

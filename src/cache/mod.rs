@@ -3,6 +3,7 @@ pub mod config;
 pub mod explain;
 pub mod faults;
 pub mod hierarchy;
+pub mod importing;
 pub mod keys;
 pub mod mounts;
 pub mod predict;

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::engine::status::StatusEvent;
 use crate::oci::digest::Digest;
 
@@ -16,7 +18,14 @@ const EXPORTING: [&str; 2] = ["exporting cache to ", "exporting to GitHub Action
 
 /// An observer of one solve; clones see the same.
 #[derive(Clone, Debug)]
-pub struct Watch(Arc<Mutex<Seen>>);
+pub struct Watch(Arc<Observed>);
+
+#[derive(Debug)]
+struct Observed {
+    seen: Mutex<Seen>,
+    /// Tells that a vertex has changed.
+    changed: Notify,
+}
 
 #[derive(Debug)]
 struct Seen {
@@ -64,13 +73,14 @@ pub struct CacheFault {
 impl Default for Watch {
     fn default() -> Self {
         let (vertices, parts) = (BTreeMap::new(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(Seen { vertices, parts, moved: Instant::now() })))
+        let seen = Mutex::new(Seen { vertices, parts, moved: Instant::now() });
+        Self(Arc::new(Observed { seen, changed: Notify::new() }))
     }
 }
 
 impl Watch {
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes an event in, which came at `now`.
@@ -89,6 +99,7 @@ impl Watch {
                     vertex.inputs.clone_from(&status.inputs);
                 }
                 seen.moved = now;
+                self.0.changed.notify_waiters();
             }
             StatusEvent::Progress(progress) => {
                 let part =
@@ -149,6 +160,33 @@ impl Watch {
         stalls
     }
 
+    /// Waits until the engine has read the manifests of `imports` caches, or could not read them.
+    pub async fn imported(&self, imports: usize) {
+        loop {
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if self.imports_read() >= imports {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn imports_read(&self) -> usize {
+        let read = |vertex: &&Vertex| vertex.completed && vertex.name.starts_with(IMPORTING);
+        self.seen().vertices.values().filter(read).count()
+    }
+
+    /// The caches whose manifest the engine is reading.
+    #[must_use]
+    pub fn importing(&self) -> Vec<Stall> {
+        let seen = self.seen();
+        let open = seen.vertices.values().filter(|vertex| vertex.started && !vertex.completed);
+        let name = |vertex: &Vertex| vertex.name.strip_prefix(IMPORTING).map(str::to_owned);
+        open.filter_map(name).map(Stall::Manifest).collect()
+    }
+
     /// The vertices that blobs are under way for, and all that those stand on.
     #[must_use]
     pub fn fetching(&self) -> BTreeSet<Digest> {
@@ -163,6 +201,16 @@ impl Watch {
                 open.extend(&vertex.inputs);
             }
         }
+        found
+    }
+
+    /// The vertices that came from a cache or were to come from one, and those that failed.
+    #[must_use]
+    pub fn loaded(&self) -> BTreeSet<Digest> {
+        let mut found = self.fetching();
+        let seen = self.seen();
+        let loaded = |vertex: &Vertex| vertex.cached || vertex.error.is_some();
+        found.extend(seen.vertices.iter().filter(|(_, v)| loaded(v)).map(|(digest, _)| *digest));
         found
     }
 

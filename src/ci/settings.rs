@@ -210,11 +210,8 @@ fn parse_image(image: &str) -> Result<ImageReference, SettingsError> {
 
 /// Why `tag` cannot be a branch's moving tag; two meanings of one tag would overwrite each other.
 fn reserved(tag: &str) -> Option<&'static str> {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if tag.strip_prefix("pr-").is_some_and(digits) {
-        Some("`pr-N` is a pull request's image")
-    } else if tag.starts_with("key-") {
-        Some("`key-…` is the image of a content key")
+    if let Some(meaning) = super::tags::meaning(tag) {
+        Some(meaning)
     } else if tag.contains("-sha-") {
         Some("`…-sha-…` is the image of one commit")
     } else if super::tags::is_valid_tag(tag) {
@@ -248,11 +245,14 @@ mod tests {
 
     #[test]
     fn tags_with_another_meaning_are_refused() {
-        for tag in ["pr-7", "key-00", "a-sha-b", "-x", "a b", ""] {
+        let taken = ["pr-7", "key-00", "a-sha-b", "buildcache", "buildcache-pr-7", "mount-00"];
+        for tag in taken.into_iter().chain(["sha256-00", "-x", "a b", ""]) {
             let error = parse(&format!("[ci.branches]\nmain = \"{tag}\"")).expect_err(tag);
             assert!(error.contains("branch `main` cannot move the tag"), "{error}");
         }
-        assert!(parse("[ci.branches]\nmain = \"pr-x\"").is_ok());
+        for tag in ["pr-x", "buildcaches", "keys", "mounts"] {
+            assert!(parse(&format!("[ci.branches]\nmain = \"{tag}\"")).is_ok(), "{tag}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! Pure: the same event, settings and answer to "does it touch the image" give the same plan.
 use super::event::{Branch, Event, PullRequest, Subject};
 use super::settings::Settings;
+use crate::cache::hierarchy::SHARED_TAG;
 use crate::fault::{Classified, Fault};
 use crate::oci::digest::Digest;
 
@@ -189,10 +190,40 @@ pub fn base_image(
 }
 
 /// The tag of one commit of a branch: `{branch}-sha-{commit}`.
+///
+/// A branch whose name begins like a tag that means something else gets `branch-` and a mark before
+/// that: whoever lists or cleans up caches, keys or pull requests goes by how tags begin.
 #[must_use]
 pub fn commit_tag(branch: &str, sha: &str, digits: usize) -> String {
     let suffix = format!("-sha-{}", sha.get(..digits).unwrap_or(sha));
-    format!("{}{suffix}", branch_slug(branch, TAG_MAX - suffix.len()))
+    let room = TAG_MAX - suffix.len();
+    let slug = branch_slug(branch, room);
+    if meaning(&slug).is_none() && meaning(&format!("{slug}{suffix}")).is_none() {
+        return format!("{slug}{suffix}");
+    }
+    let mark = &Digest::of(branch.as_bytes()).hex()[..MARK];
+    let start = format!("branch-{mark}-");
+    format!("{start}{}{suffix}", branch_slug(branch, room - start.len()))
+}
+
+/// What a tag means by the way it begins, if that is not up to branches.
+#[must_use]
+pub fn meaning(tag: &str) -> Option<&'static str> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if tag.strip_prefix("pr-").is_some_and(digits) {
+        Some("`pr-N` is a pull request's image")
+    } else if tag.starts_with("key-") {
+        Some("`key-…` is the image of a content key")
+    } else if tag == SHARED_TAG || tag.strip_prefix(SHARED_TAG).is_some_and(|t| t.starts_with('-'))
+    {
+        Some("`buildcache…` is a build cache")
+    } else if tag.starts_with("mount-") {
+        Some("`mount-…` is a cache mount")
+    } else if tag.starts_with("sha256-") {
+        Some("`sha256-…` lists what belongs to an image")
+    } else {
+        None
+    }
 }
 
 /// Spells a branch name with the characters of a tag, in at most `room` of them.
@@ -262,6 +293,19 @@ mod tests {
         assert_eq!(tag(&"x".repeat(116)), format!("{}-sha-abc1230", "x".repeat(116)));
         assert_ne!(tag(".hidden"), tag("hidden"));
         assert_ne!(tag("-"), tag("."));
+    }
+
+    #[test]
+    fn a_branch_takes_no_tag_that_means_something_else() {
+        for name in ["buildcache", "buildcache-x", "pr-1", "key-00ff", "mount-x", "sha256-00"] {
+            let tag = tag(name);
+            assert!(meaning(&tag).is_none(), "{tag}");
+            assert!(tag.starts_with("branch-") && tag.ends_with(&format!("-{name}-sha-abc1230")));
+        }
+        assert_ne!(tag("key-a"), tag("key/a"));
+        for name in ["buildcaches", "pr-x", "keys", "mounting"] {
+            assert_eq!(tag(name), format!("{name}-sha-abc1230"));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod caching;
 mod check;
 mod events;
 mod graphs;
+mod guard;
 mod load;
 mod mounts;
 mod native;

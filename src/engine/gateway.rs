@@ -5,6 +5,7 @@
 //! makes need the gateway: the build is opened without a graph, the client solves, asks and at
 //! last returns a result through the [`Bridge`], and the exporters get that.
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use buildkit_rs_proto::google::rpc;
@@ -214,6 +215,7 @@ where
     request.source = SolveSource::Client;
     let bridge = Bridge::new(client, &request.solve_ref);
     let own = Mutex::new(None);
+    let hurry = session.hurry();
     let result = session
         .run(request, events, cancel, async |wire| {
             let mut control = client.control();
@@ -234,6 +236,10 @@ where
             tokio::select! {
                 reply = build.as_mut() => reply,
                 returned = drive.as_mut() => match returned {
+                    // The daemon's record of the build waits for what goes on for ever.
+                    Ok(()) if hurry.load(Ordering::Relaxed) => {
+                        Err(tonic::Status::cancelled("the build was given up"))
+                    }
                     Ok(()) => build.await,
                     Err(status) => Err(status),
                 },

@@ -1,6 +1,6 @@
 //! What the client offers to the daemon, and a session that is open for a build.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use buildkit_rs_proto::moby::buildkit::v1 as control;
@@ -18,6 +18,8 @@ use super::targets::Targets;
 
 /// How long the status stream may stay silent once the build has ended.
 const STATUS_SILENCE: Duration = Duration::from_secs(5);
+/// The same for a build that somebody has stopped, or whose stream is known not to end.
+const STOPPED_SILENCE: Duration = Duration::from_millis(500);
 
 /// What the client offers to builds: its services, and the targets of exports and caches.
 ///
@@ -56,7 +58,8 @@ impl Offer {
         let over = CancellationToken::new();
         let tunnel = tokio::spawn(tunnel::run(client.clone(), session, over.clone()));
         let over = over.drop_guard();
-        OpenSession { client: client.clone(), id, scope, targets, over, tunnel, broken: None }
+        let (client, hurry) = (client.clone(), Arc::default());
+        OpenSession { client, id, scope, targets, over, tunnel, broken: None, hurry }
     }
 }
 
@@ -71,9 +74,17 @@ pub struct OpenSession {
     tunnel: JoinHandle<Result<(), SessionError>>,
     /// How the tunnel ended, if it did so by itself.
     broken: Option<String>,
+    /// Whether something of the build goes on for ever, and its status stream with it.
+    hurry: Arc<AtomicBool>,
 }
 
 impl OpenSession {
+    /// Where somebody can say that the status stream will not end when the build has.
+    #[must_use]
+    pub fn hurry(&self) -> Arc<AtomicBool> {
+        self.hurry.clone()
+    }
+
     /// Builds `request`, which the offer was made for, or which names nothing local.
     ///
     /// # Errors
@@ -132,7 +143,8 @@ impl OpenSession {
             // What the exporters sent may still be on its way to the disk.
             let _ = tokio::time::timeout(STATUS_SILENCE, self.scope.idle()).await;
         }
-        let streamed = status.join().await;
+        let stopped = cancel.is_cancelled() || self.hurry.load(Ordering::Relaxed);
+        let streamed = status.join(if stopped { STOPPED_SILENCE } else { STATUS_SILENCE }).await;
         if let Some(error) = self.scope.failures().take() {
             return Err(SolveError::Session(error));
         }
@@ -225,12 +237,12 @@ impl Forwarding {
         Self { passed, task: AbortOnDropHandle::new(task) }
     }
 
-    /// Waits for the end of the stream, or for its silence: the build has ended, and a stream that
+    /// Waits for the end of the stream, or for such a silence: the build has ended, and a stream that
     /// hangs must not take its result away.
-    async fn join(mut self) -> Result<(), tonic::Status> {
+    async fn join(mut self, silence: Duration) -> Result<(), tonic::Status> {
         let mut seen = None;
         loop {
-            match tokio::time::timeout(STATUS_SILENCE, &mut self.task).await {
+            match tokio::time::timeout(silence, &mut self.task).await {
                 Ok(Ok(ended)) => return ended,
                 Ok(Err(error)) => return Err(tonic::Status::internal(error.to_string())),
                 Err(_) => {

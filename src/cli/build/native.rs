@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::graphs::Graphs;
+use super::guard::Guard;
 use super::mounts::Filling;
 use super::staging::Staging;
 use crate::engine::client::Client;
@@ -59,7 +60,7 @@ pub(super) fn describe(compiled: &Compiled, exports: &mut [Export]) {
 }
 
 /// Builds all platforms in one build and returns them as one result, beginning with what does not
-/// wait for `filling`.
+/// wait for `filling`; `guard` lets it go.
 pub(super) async fn build(
     session: &mut OpenSession,
     client: &Client,
@@ -67,10 +68,11 @@ pub(super) async fn build(
     events: mpsc::Sender<StatusEvent>,
     cancel: &CancellationToken,
     compiled: &Compiled,
-    (graphs, staging, filling): (&Graphs, &Staging, Option<&Filling>),
+    (graphs, staging, filling, guard): (&Graphs, &Staging, Option<&Filling>, &Guard),
 ) -> Result<SolveResult, SolveError> {
     let mut early = Vec::new();
     gateway::build_in(session, client, request, events, cancel, async |bridge| {
+        guard.wait(bridge).await?;
         let prepared = staging.prepare(bridge, compiled, graphs).await?;
         if let Some(filling) = filling {
             early = filling.meanwhile(bridge, compiled, staging, graphs).await;
@@ -78,7 +80,7 @@ pub(super) async fn build(
         if let ([only], false) = (&compiled.platforms[..], needs_gateway(compiled)) {
             // The exporters know the config already: nothing else tells this from a single call.
             let solved =
-                bridge.solve(graphs.of(only.definition.to_pb()), staging.last(0), false).await?;
+                bridge.solve(graphs.of(only.definition.to_pb()), &staging.last(0), false).await?;
             return Ok(ClientResult::files(solved));
         }
         let mut platforms = Vec::new();
@@ -87,7 +89,7 @@ pub(super) async fn build(
                 SolveRef { id: String::new(), definition: None }
             } else {
                 bridge
-                    .solve(graphs.of(platform.definition.to_pb()), staging.last(at), false)
+                    .solve(graphs.of(platform.definition.to_pb()), &staging.last(at), false)
                     .await?
             };
             platforms.push(PlatformResult {

@@ -7,13 +7,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::events::{Lens, observed};
 use super::graphs::Graphs;
+use super::guard::Guard;
 use super::mounts::{Filling, Mounts};
 use super::staging::Staging;
 use super::{Job, Plan, native};
 use crate::cache::faults::{self, Import};
-use crate::cache::hierarchy;
 use crate::cache::probe::{Answer, ProbedRef};
 use crate::cache::watch::{Stall, Watch};
+use crate::cache::{hierarchy, importing};
 use crate::cli::builder::Builder;
 use crate::cli::report::Failure;
 use crate::engine::client::Client;
@@ -24,6 +25,9 @@ use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{CacheEntry, Export, SolveRequest, SolveResult};
 use crate::oci::digest::Digest;
 use crate::plan::dockerfile::Compiled;
+
+/// How often results of a cache that broke are run before the build fails for them.
+const ANEW_TRIES: u32 = 3;
 
 /// A build that can be solved more than once.
 pub(super) struct Solving<'a> {
@@ -47,6 +51,12 @@ pub(super) struct Solving<'a> {
     filling: Option<Filling>,
     /// Whether the engine keeps no record of the build.
     internal: bool,
+    /// Whether a cache was left out after the build had begun.
+    broke: bool,
+    /// How often what caches had served was run in place of that.
+    anew_tries: u32,
+    /// Whether nobody could replace the engine if it hung in a cache import.
+    is_guarded: bool,
 }
 
 /// What one solve is for.
@@ -107,6 +117,7 @@ impl<'a> Solving<'a> {
             }
         }
         let inline = job.inline_caches(&request.exports);
+        let staging = staging.offered(imports.iter().map(|import| &import.entry));
         Ok(Self {
             job,
             plan,
@@ -123,6 +134,9 @@ impl<'a> Solving<'a> {
             filling: None,
             // A record is written and synced before a build may end; nobody reads the private engine's.
             internal: job.args.no_history || builder.is_private(),
+            broke: false,
+            anew_tries: 0,
+            is_guarded: !builder.is_private(),
         })
     }
 
@@ -153,6 +167,7 @@ impl<'a> Solving<'a> {
                 Err(Ended::Gone(failure)) => return Err((Failed::Other(failure), watch)),
                 Err(Ended::Stalled(stalls)) => {
                     if stalls.iter().any(|stall| matches!(stall, Stall::Manifest(_)))
+                        && builder.is_private()
                         && let Err(failure) = self.replace_engine(builder).await
                     {
                         return Err((Failed::Other(failure), watch));
@@ -166,6 +181,10 @@ impl<'a> Solving<'a> {
                     let blamed = message.as_ref().map(|m| faults::culprits(m, &self.imports));
                     match (blamed, message) {
                         (Some(blamed), Some(message)) if !blamed.is_empty() => (blamed, message),
+                        (_, Some(message)) if self.is_left_over(&message) => {
+                            self.forget_loaded(&watch, &message).await;
+                            continue;
+                        }
                         _ => return Err((Failed::Solve(error), watch)),
                     }
                 }
@@ -173,6 +192,22 @@ impl<'a> Solving<'a> {
             self.leave_out(&blamed, &message).await;
             self.next_round(&watch);
         }
+    }
+
+    /// Whether a build fails for what an earlier try has loaded of a cache that was then left out: the
+    /// engine knows such a result, and the steps of the try may still be ending.
+    fn is_left_over(&self, message: &str) -> bool {
+        self.broke && self.anew_tries < ANEW_TRIES && faults::is_of_content(message)
+    }
+
+    /// Prepares to run what came from caches; `watch` saw the solve that failed.
+    async fn forget_loaded(&mut self, watch: &Watch, message: &str) {
+        self.anew_tries += 1;
+        self.graphs.anew.extend(self.graphs.originals(watch.loaded()));
+        let reason = faults::spoken(message);
+        let line = format!("running what the cache had served: {reason}");
+        self.job.display.note(line).await;
+        self.next_round(watch);
     }
 
     /// Says which caches the engine could not read, and went on without.
@@ -197,6 +232,7 @@ impl<'a> Solving<'a> {
 
     /// Takes imports out, and says so.
     async fn leave_out(&mut self, blamed: &[usize], message: &str) {
+        self.broke = true;
         let mut index = 0;
         let mut dropped = Vec::new();
         self.imports.retain(|import| {
@@ -210,7 +246,8 @@ impl<'a> Solving<'a> {
         self.answers.retain(|answer| {
             answer.entry().is_some_and(|entry| !dropped.contains(&hierarchy::name(entry)))
         });
-        self.staging = self.job.staging(self.plan, &self.answers);
+        let staging = self.job.staging(self.plan, &self.answers);
+        self.staging = staging.offered(self.imports.iter().map(|import| &import.entry));
         let reason = faults::spoken(message);
         for name in dropped {
             let line = format!("building on without the cache `{name}`: {reason}");
@@ -228,16 +265,19 @@ impl<'a> Solving<'a> {
     ) -> (String, Result<SolveResult, Ended>) {
         let request = self.request(&work);
         let solve_ref = request.solve_ref.clone();
-        let lens = Lens {
+        let mut lens = Lens {
             round: self.round,
             graphs: self.graphs.clone(),
             done: self.done.clone(),
             export: work.only.clone(),
         };
+        lens.done.insert(importing::vertex());
         let events = observed(watch, lens, self.job.display.events());
         let stop = cancel.child_token();
         let limit = self.job.args.faults.cache_stall_timeout;
         let mut session = self.offer.open(&self.client, self.graphs.session.clone());
+        let guarded = if self.is_guarded { request.cache_imports.clone() } else { Vec::new() };
+        let guard = Guard::new(guarded, watch, limit, session.hurry());
         let solving = async {
             let (open, client) = (&mut session, &self.client);
             let result = match self.plan {
@@ -246,12 +286,17 @@ impl<'a> Solving<'a> {
                     let parts = work.parts.iter().map(|part| self.graphs.of(part.clone()));
                     let parts = parts.collect();
                     gateway::build_in(open, client, request, events, &stop, async |bridge| {
+                        guard.wait(bridge).await?;
                         native::parts(bridge, parts, &imports).await
                     })
                     .await
                 }
                 Plan::Native(compiled, _) if self.needs_gateway(compiled, &work) => {
-                    let order = (&self.graphs, &self.staging, self.filling.as_ref());
+                    let flat = Staging::flat(request.cache_imports.iter().cloned());
+                    let order = match work.only.is_none() || native::needs_gateway(compiled) {
+                        true => (&self.graphs, &self.staging, self.filling.as_ref(), &guard),
+                        false => (&self.graphs, &flat, None, &guard),
+                    };
                     native::build(open, client, request, events, &stop, compiled, order).await
                 }
                 _ => open.solve(request, events, &stop).await,
@@ -264,7 +309,7 @@ impl<'a> Solving<'a> {
             let private = builder.is_private();
             tokio::select! {
                 result = solving.as_mut() => result,
-                found = stalled(watch, limit, &self.imports, private) => {
+                found = self.stalled(watch, limit, private) => {
                     if found.iter().any(|stall| matches!(stall, Stall::Manifest(_))) {
                         // It would not hear that it is to stop.
                         return (solve_ref, Err(Ended::Stalled(found)));
@@ -276,8 +321,12 @@ impl<'a> Solving<'a> {
                 error = builder.lost() => return (solve_ref, Err(Ended::Gone(error.into()))),
             }
         };
+        let stuck = guard.stuck();
         let result = match result {
             Ok(result) => Ok(result),
+            Err(SolveError::Cancelled) if !stuck.is_empty() && !cancel.is_cancelled() => {
+                Err(Ended::Stalled(stuck))
+            }
             Err(SolveError::Cancelled) if stalls.is_some() && !cancel.is_cancelled() => {
                 Err(Ended::Stalled(stalls.unwrap_or_default()))
             }
@@ -291,9 +340,41 @@ impl<'a> Solving<'a> {
         (solve_ref, result)
     }
 
+    /// Waits until work for a cache has stood still for `limit`.
+    ///
+    /// A manifest that does not come counts only where the engine can be replaced: another one does
+    /// nothing else any more, and does not hear that it is to stop.
+    async fn stalled(&self, watch: &Watch, limit: Duration, private: bool) -> Vec<Stall> {
+        let holds = |blob| self.imports.iter().any(|import| import.may_hold(blob));
+        let mut clock = tokio::time::interval(limit / 8 + Duration::from_millis(1));
+        // Our own graphs are held back by a guard; a frontend's are not.
+        let mut is_told = matches!(self.plan, Plan::Native(..));
+        loop {
+            clock.tick().await;
+            let mut stalls = watch.stalled(Instant::now(), limit, holds);
+            if !private
+                && !is_told
+                && let Some(Stall::Manifest(name)) = stalls.first()
+            {
+                let line = format!(
+                    "the daemon waits for the cache `{name}`, of which nothing comes, and nobody can \
+                     tell it to stop that: end this build with Ctrl-C and leave the cache out"
+                );
+                self.job.display.note(line).await;
+                is_told = true;
+            }
+            stalls.retain(|stall| private || matches!(stall, Stall::Blob(_)));
+            if !stalls.is_empty() {
+                return stalls;
+            }
+        }
+    }
+
     fn needs_gateway(&self, compiled: &Compiled, work: &Work) -> bool {
         let ordered = self.filling.is_some() || self.staging.is_staged();
-        native::needs_gateway(compiled) || (ordered && work.only.is_none())
+        native::needs_gateway(compiled)
+            || (ordered && work.only.is_none())
+            || (self.is_guarded && !self.imports.is_empty())
     }
 
     fn request(&self, work: &Work) -> SolveRequest {
@@ -314,12 +395,7 @@ impl<'a> Solving<'a> {
             request.frontend_options.retain(|name, _| !name.starts_with("attest:"));
         }
         request.exports = work.exports.iter().map(Export::again).collect();
-        // As the offer has completed them.
-        let known = |entry: CacheEntry| {
-            let name = hierarchy::name(&entry);
-            self.imports.iter().find(|import| import.name == name).map(|it| it.entry.clone())
-        };
-        request.cache_imports = self.staging.imports().into_iter().filter_map(known).collect();
+        request.cache_imports = self.staging.imports();
         request.cache_exports.clone_from(&work.caches);
         request.internal = self.internal || work.only.is_some();
         request.entitlements.clone_from(&self.job.request.entitlements);
@@ -353,22 +429,6 @@ impl<'a> Solving<'a> {
         let mut ran = self.graphs.originals(watch.ran());
         ran.extend(&self.done);
         ran
-    }
-}
-
-/// Waits until work for a cache has stood still for `limit`.
-///
-/// A manifest that does not come counts only where the engine can be replaced.
-async fn stalled(watch: &Watch, limit: Duration, imports: &[Import], private: bool) -> Vec<Stall> {
-    let holds = |blob| imports.iter().any(|import| import.may_hold(blob));
-    let mut clock = tokio::time::interval(limit / 8 + Duration::from_millis(1));
-    loop {
-        clock.tick().await;
-        let mut stalls = watch.stalled(Instant::now(), limit, holds);
-        stalls.retain(|stall| private || matches!(stall, Stall::Blob(_)));
-        if !stalls.is_empty() {
-            return stalls;
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use buildkit_rs_proto::pb;
 use futures_util::future::try_join_all;
 
 use super::graphs::Graphs;
+use crate::cache::hierarchy;
 use crate::cache::predict::{Prediction, Stage};
 use crate::cache::probe::Answer;
 use crate::cli::prediction;
@@ -21,8 +22,8 @@ use crate::plan::dockerfile::Compiled;
 
 /// Which caches a build asks, and when.
 pub(super) struct Staging {
-    /// The caches, in order.
-    entries: Vec<CacheEntry>,
+    /// The caches, in order; nothing in place of one that the engine cannot be offered.
+    entries: Vec<Option<CacheEntry>>,
     /// What is predicted of each platform; nothing when there is no order to make.
     pub(super) predictions: Vec<Prediction>,
     platforms: Vec<Platform>,
@@ -31,14 +32,32 @@ pub(super) struct Staging {
 /// The stages of one platform.
 struct Platform {
     early: Vec<Stage>,
-    last: Vec<CacheEntry>,
+    /// Positions of caches.
+    last: Vec<usize>,
 }
 
 impl Staging {
     /// Asks all caches at once, as far as they can be used.
     pub(super) fn all(answers: &[Answer]) -> Self {
-        let entries = answers.iter().filter_map(Answer::entry).cloned().collect();
+        Self::flat(answers.iter().filter_map(Answer::entry).cloned())
+    }
+
+    /// Asks `entries` at once.
+    pub(super) fn flat(entries: impl IntoIterator<Item = CacheEntry>) -> Self {
+        let entries = entries.into_iter().map(Some).collect();
         Self { entries, predictions: Vec::new(), platforms: Vec::new() }
+    }
+
+    /// The same with the caches as they are offered to the engine, by name.
+    pub(super) fn offered<'a>(
+        mut self,
+        offered: impl Iterator<Item = &'a CacheEntry> + Clone,
+    ) -> Self {
+        for entry in &mut self.entries {
+            let name = entry.as_ref().map(hierarchy::name);
+            *entry = offered.clone().find(|one| Some(hierarchy::name(one)) == name).cloned();
+        }
+        self
     }
 
     /// Predicts what the caches serve of `compiled`, and asks only those that are needed.
@@ -55,8 +74,7 @@ impl Staging {
         if staging.entries.len() > 1 || (is_asked && !staging.entries.is_empty()) {
             staging.predictions = prediction::of(source, compiled, &prediction::refs(answers));
         }
-        staging.platforms =
-            staging.predictions.iter().map(|p| Platform::of(p, &staging.entries)).collect();
+        staging.platforms = staging.predictions.iter().map(Platform::of).collect();
         staging
     }
 
@@ -80,16 +98,19 @@ impl Staging {
     /// All caches that are asked.
     pub(super) fn imports(&self) -> Vec<CacheEntry> {
         if self.platforms.is_empty() {
-            return self.entries.clone();
+            return self.entries.iter().flatten().cloned().collect();
         }
         let stages = self.predictions.iter().flat_map(Prediction::imports);
         let used: BTreeSet<usize> = stages.flat_map(|stage| stage.imports).collect();
-        used.into_iter().filter_map(|at| self.entries.get(at)).cloned().collect()
+        self.named(used)
     }
 
     /// The caches of a platform's last solve.
-    pub(super) fn last(&self, platform: usize) -> &[CacheEntry] {
-        self.platforms.get(platform).map_or(&self.entries, |platform| &platform.last)
+    pub(super) fn last(&self, platform: usize) -> Vec<CacheEntry> {
+        match self.platforms.get(platform) {
+            Some(platform) => self.named(platform.last.iter().copied()),
+            None => self.named(0..self.entries.len()),
+        }
     }
 
     /// Loads what the earlier caches serve, one cache after the other.
@@ -109,7 +130,7 @@ impl Staging {
             let mut solves = Vec::new();
             for (at, platform) in self.platforms.iter().enumerate() {
                 let Some(stage) = platform.early.get(round) else { continue };
-                let imports = self.named(&stage.imports);
+                let imports = self.named(stage.imports.iter().copied());
                 for part in parts(compiled, at, &stage.vertices) {
                     let (part, imports) = (graphs.of(part), imports.clone());
                     solves.push(async move { bridge.solve(part, &imports, true).await });
@@ -120,16 +141,16 @@ impl Staging {
         Ok(prepared)
     }
 
-    fn named(&self, imports: &[usize]) -> Vec<CacheEntry> {
-        imports.iter().filter_map(|at| self.entries.get(*at)).cloned().collect()
+    fn named(&self, imports: impl IntoIterator<Item = usize>) -> Vec<CacheEntry> {
+        let imports = imports.into_iter().filter_map(|at| self.entries.get(at));
+        imports.flatten().cloned().collect()
     }
 }
 
 impl Platform {
-    fn of(prediction: &Prediction, entries: &[CacheEntry]) -> Self {
+    fn of(prediction: &Prediction) -> Self {
         let mut early = prediction.imports();
         let last = early.pop().map(|stage| stage.imports).unwrap_or_default();
-        let last = last.iter().filter_map(|at| entries.get(*at)).cloned().collect();
         Self { early, last }
     }
 }

@@ -3,4 +3,6 @@ mod exports;
 mod faults;
 pub(crate) mod gha;
 mod kit;
+mod local;
+mod requests;
 mod table;

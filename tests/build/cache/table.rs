@@ -37,8 +37,6 @@ pub(crate) enum Told {
     LeftOut(&'static str),
     /// `building on without the cache …`.
     BuiltAnew,
-    /// `the engine is stuck …: starting another`, where it is the private one.
-    Replaced,
     /// `WARNING: no cache was exported to …`.
     NotExported,
     /// Nothing has to be, for this reason; what is told all the same is right.
@@ -46,7 +44,7 @@ pub(crate) enum Told {
 }
 
 use Kind::{Broken, Missing, Refused, Reset, Stall, TooMany, Truncated, Unauthorized, WrongDigest};
-use Told::{BuiltAnew, LeftOut, NotExported, Nothing, Replaced};
+use Told::{BuiltAnew, LeftOut, NotExported, Nothing};
 
 /// The engine reads documents without looking at their digest.
 const UNCHECKED: Told = Nothing("a document that can still be read is taken, another is told of");
@@ -63,7 +61,7 @@ pub(crate) const TABLE: [(Kind, [Told; 5]); 9] = [
     (Reset, [LeftOut("broke"), LeftOut(""), BuiltAnew, NotExported, NotExported]),
     (Truncated, [LeftOut("broke"), RESUMED, RESUMED, NotExported, NotExported]),
     (WrongDigest, [LeftOut("digest"), UNCHECKED, BuiltAnew, NotExported, NotExported]),
-    (Stall, [LeftOut("no answer within 1 s"), Replaced, BuiltAnew, NotExported, NotExported]),
+    (Stall, [LeftOut("no answer within 1 s"), BuiltAnew, BuiltAnew, NotExported, NotExported]),
 ];
 
 /// The kinds with what is told of each at `place`.
