@@ -27,7 +27,10 @@ engine_needs := runc $(if $(filter 0,$(shell id -u)),,$(rootless_needs))
 test_needs := runc $(rootless_needs) docker-registry git skopeo dockerd=docker.io podman \
 	ssh-agent=openssh-client sshd=openssh-server setpriv=util-linux \
 	useradd=passwd protoc=protobuf-compiler \
-	/usr/include/google/protobuf/any.proto=libprotobuf-dev /bin/busybox=busybox-static chromium
+	/usr/include/google/protobuf/any.proto=libprotobuf-dev /bin/busybox=busybox-static chromium \
+	python3 openssl mmdebstrap qemu-aarch64=qemu-user aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu
+# What the program in cache mounts is also compiled for; a Rust without rustup has it or not.
+other_target := aarch64-unknown-linux-musl
 
 # Nothing is built for a kitwright from elsewhere.
 kitwright_file := $(filter target/release/kitwright,$(KITWRIGHT))
@@ -56,6 +59,7 @@ lint: engine ## Check workflows, scripts and documents, in the CI image
 
 test: ## Run every test
 	@.ci/need $(test_needs)
+	@! command -v rustup >/dev/null || rustup -q target add $(other_target)
 	@$(CARGO) build --locked --quiet
 	@$(MAKE) -j2 test-engine test-programs
 	@$(CARGO) test --locked --workspace --no-fail-fast

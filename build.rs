@@ -8,20 +8,9 @@ use std::path::Path;
 use std::process::Command;
 
 const SOURCE: &str = "src/cache/mounts/helper";
-/// Everything that keeps it small and free of what a host's loader would bring.
-const FLAGS: [&str; 11] = [
-    "--edition=2024",
-    "--crate-type=bin",
-    "--crate-name=kitwright_mounts",
-    "-Cpanic=abort",
-    "-Copt-level=s",
-    "-Clto=fat",
-    "-Ccodegen-units=1",
-    "-Cstrip=symbols",
-    "-Crelocation-model=static",
-    "-Clink-args=-nostdlib -nostartfiles -static -no-pie -Wl,--build-id=none",
-    "--cap-lints=warn",
-];
+/// Everything that keeps it small and free of what a host's loader would bring: the compiler reads its
+/// arguments from this file.
+const ARGUMENTS: &str = "rustc.args";
 
 fn main() {
     println!("cargo::rerun-if-changed={SOURCE}");
@@ -42,7 +31,7 @@ fn main() {
 
 fn compile(program: &Path, variable: impl Fn(&str) -> String) -> bool {
     let mut rustc = Command::new(variable("RUSTC"));
-    rustc.args(FLAGS).args(["--target", &variable("TARGET")]).arg("-o").arg(program);
+    rustc.arg(format!("@{SOURCE}/{ARGUMENTS}")).args(["--target", &variable("TARGET")]).arg("-o").arg(program);
     if variable("CARGO_CFG_TARGET_ENV") == "musl" {
         // Such a target would bring its libc's start, besides the program's own.
         rustc.arg("-Clink-self-contained=no");

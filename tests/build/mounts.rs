@@ -3,7 +3,9 @@
 //! | module | checks |
 //! |---|---|
 //! | here | what is restored, saved, kept and trimmed |
+//! | [`arm64`] | the program that works in the mounts, for the other architecture |
 //! | [`faults`] | registries that break, at each point of restoring and saving |
+mod arm64;
 mod faults;
 
 use std::net::TcpListener;
