@@ -31,7 +31,11 @@ fn main() {
 
 fn compile(program: &Path, variable: impl Fn(&str) -> String) -> bool {
     let mut rustc = Command::new(variable("RUSTC"));
-    rustc.arg(format!("@{SOURCE}/{ARGUMENTS}")).args(["--target", &variable("TARGET")]).arg("-o").arg(program);
+    rustc
+        .arg(format!("@{SOURCE}/{ARGUMENTS}"))
+        .args(["--target", &variable("TARGET")])
+        .arg("-o")
+        .arg(program);
     if variable("CARGO_CFG_TARGET_ENV") == "musl" {
         // Such a target would bring its libc's start, besides the program's own.
         rustc.arg("-Clink-self-contained=no");
