@@ -2,14 +2,21 @@
 //!
 //! The options are kept in the `key=value` form in which buildx sends them, so that one text serves
 //! kitwright's own compiler and, with `--frontend`, the engine's.
+mod layout;
+mod options;
+mod stdin;
+
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::args::SourceArgs;
 use crate::fault::{Classified, Fault};
 use crate::plan::dockerfile::ignore::{self, IgnoreError};
-use crate::plan::dockerfile::options::parse_ulimit;
+use layout::tagged_digest;
+use options::options;
+use stdin::{is_archive, read_stdin, unpack};
+
+pub(super) use options::byte_size;
 
 /// The Dockerfile and everything it is compiled with.
 #[derive(Debug)]
@@ -319,52 +326,6 @@ fn patterns_of(path: PathBuf) -> Result<Option<Vec<String>>, SourceError> {
     }
 }
 
-fn read_stdin() -> Result<Vec<u8>, SourceError> {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().read_to_end(&mut bytes);
-    read.map_err(|source| SourceError::Stdin { source })?;
-    Ok(bytes)
-}
-
-/// Whether `bytes` begin like a tar archive, plain or compressed.
-fn is_archive(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x1f, 0x8b])
-        || bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
-        || bytes.get(257..262) == Some(b"ustar")
-}
-
-fn unpack(bytes: &[u8], into: &Path) -> std::io::Result<()> {
-    let reader: Box<dyn std::io::Read + '_> = if bytes.starts_with(&[0x1f, 0x8b]) {
-        Box::new(flate2::read::MultiGzDecoder::new(bytes))
-    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Box::new(zstd::Decoder::new(bytes)?)
-    } else {
-        Box::new(bytes)
-    };
-    let mut archive = tar::Archive::new(reader);
-    archive.set_preserve_permissions(true);
-    archive.set_preserve_mtime(true);
-    archive.unpack(into)
-}
-
-/// The digest that `tag` stands for in an OCI layout's `index.json`.
-fn tagged_digest(layout: &Path, tag: &str) -> std::io::Result<String> {
-    let bytes = fs_err::read(layout.join("index.json"))?;
-    let index: serde_json::Value = serde_json::from_slice(&bytes)?;
-    let manifests = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let name = |manifest: &serde_json::Value| {
-        let name = &manifest["annotations"]["org.opencontainers.image.ref.name"];
-        name.as_str().map(str::to_owned)
-    };
-    let tagged = manifests.iter().find(|manifest| name(manifest).as_deref() == Some(tag));
-    let only = || manifests.first().filter(|_| manifests.len() == 1 && tag == "latest");
-    let found = tagged.or_else(only).and_then(|manifest| manifest["digest"].as_str());
-    found.map(str::to_owned).ok_or_else(|| {
-        let known: Vec<String> = manifests.iter().filter_map(name).collect();
-        std::io::Error::other(format!("it has no tag `{tag}`, only: {}", known.join(", ")))
-    })
-}
-
 fn is_remote(text: &str) -> bool {
     const SCHEMES: [&str; 6] = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
     SCHEMES.iter().any(|scheme| text.starts_with(scheme))
@@ -388,102 +349,6 @@ fn context_name(name: &str) -> String {
         Ok(reference) => reference.familiar().trim_end_matches(":latest").to_owned(),
         Err(_) => name,
     }
-}
-
-/// The options that come from flags and the environment.
-fn options(args: &SourceArgs) -> Result<BTreeMap<String, String>, SourceError> {
-    let mut options = BTreeMap::new();
-    build_args(args, &mut options)?;
-    for label in &args.label {
-        let (key, value) = label.split_once('=').unwrap_or((label, ""));
-        options.insert(format!("label:{key}"), value.to_owned());
-    }
-    let mut set = |key: &str, value: Option<String>| {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            options.insert(key.to_owned(), value);
-        }
-    };
-    set("target", args.target.clone());
-    set("platform", Some(args.platform.join(",")));
-    set("cgroup-parent", args.cgroup_parent.clone());
-    set("image-resolve-mode", args.pull.then(|| "pull".to_owned()));
-    set("no-cache", Some(args.no_cache_filter.join(",")));
-    set("add-hosts", Some(extra_hosts(&args.add_host)?));
-    set("ulimit", Some(ulimits(&args.ulimit)?));
-    if let Some(size) = &args.shm_size {
-        set("shm-size", Some(byte_size("--shm-size", size)?.to_string()));
-    }
-    match args.network.as_deref() {
-        None | Some("" | "default") => {}
-        Some(mode @ ("host" | "none")) => set("force-network-mode", Some(mode.to_owned())),
-        Some(mode) => return Err(flag("--network", mode, "it takes `default`, `none` or `host`")),
-    }
-    if args.no_cache {
-        options.insert("no-cache".into(), String::new());
-    }
-    Ok(options)
-}
-
-fn build_args(
-    args: &SourceArgs,
-    options: &mut BTreeMap<String, String>,
-) -> Result<(), SourceError> {
-    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
-        options.insert("build-arg:SOURCE_DATE_EPOCH".into(), epoch);
-    }
-    for argument in &args.build_arg {
-        let (key, value) = match argument.split_once('=') {
-            Some((key, value)) => (key, Some(value.to_owned())),
-            None => (argument.as_str(), std::env::var(argument).ok()),
-        };
-        if key.is_empty() {
-            return Err(flag("--build-arg", argument, "it is written `KEY=VALUE`"));
-        }
-        if let Some(value) = value {
-            options.insert(format!("build-arg:{key}"), value);
-        }
-    }
-    Ok(())
-}
-
-fn extra_hosts(values: &[String]) -> Result<String, SourceError> {
-    const FLAG: &str = "--add-host";
-    let mut hosts = Vec::new();
-    for value in values {
-        let split = value.split_once('=').or_else(|| value.split_once(':'));
-        let (host, address) =
-            split.ok_or_else(|| flag(FLAG, value, "it is written `HOST:IP` or `HOST=IP`"))?;
-        let address = address.trim_start_matches('[').trim_end_matches(']');
-        if address.parse::<std::net::IpAddr>().is_err() {
-            return Err(flag(FLAG, value, format!("`{address}` is no IP address")));
-        }
-        hosts.push(format!("{host}={address}"));
-    }
-    Ok(hosts.join(","))
-}
-
-fn ulimits(values: &[String]) -> Result<String, SourceError> {
-    for value in values {
-        parse_ulimit(value).map_err(|error| flag("--ulimit", value, error.to_string()))?;
-    }
-    Ok(values.join(","))
-}
-
-/// Reads a size with an optional binary unit: `64m`, `1g`, `1048576`, `2GiB`.
-pub(super) fn byte_size(name: &'static str, text: &str) -> Result<u64, SourceError> {
-    let wrong = || flag(name, text, "it takes a number of bytes, or one with `k`, `m`, `g` or `t`");
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match lower[digits.len()..].trim() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -582,12 +447,5 @@ mod tests {
             let message = Source::read(&args(&line)).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }
-    }
-
-    #[test]
-    fn sizes_have_binary_units() {
-        let sizes = ["7", "1k", "64M", "2GiB"].map(|text| byte_size("--x", text).unwrap());
-        assert_eq!(sizes, [7, 1024, 64 << 20, 2 << 30]);
-        assert!(byte_size("--x", "99999999999t").is_err());
     }
 }

@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod failure;
 pub mod gateway;
 pub mod host_ca;
+mod http;
 pub mod identity;
 pub mod install;
 mod lease;

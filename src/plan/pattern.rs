@@ -164,7 +164,8 @@ pub fn matches_name(pattern: &str, name: &[u8]) -> bool {
     syntax::matches(pattern.as_bytes(), name).unwrap_or(false)
 }
 
-/// Removes empty, `.` and `..` elements, as far as the text alone tells.
+/// The shortest path that means the same, as Go's `path.Clean` has it: without `.`, inner `..` and empty
+/// elements; `.` for nothing.
 #[must_use]
 pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');

@@ -1,10 +1,10 @@
 //! Checks around registries: Docker's configuration, and the way to Docker Hub.
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{Check, NETWORK, Verdict, good, is_executable, lacking};
+use crate::engine::http;
 use crate::engine::programs::find_program;
 
 /// Reads Docker's `config.json` and looks for the credential helpers that it names.
@@ -61,15 +61,7 @@ pub(super) async fn check_docker_hub() -> Check {
 }
 
 async fn ask() -> Result<u16, Box<dyn std::error::Error + Send + Sync>> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).build()?;
-    let answer = client.get("https://registry-1.docker.io/v2/").send().await;
+    let answer = http::client()?.build()?.get("https://registry-1.docker.io/v2/").send().await;
     answer.map(|answer| answer.status().as_u16()).map_err(|error| root_cause(&error).into())
 }
 

@@ -1,11 +1,11 @@
 //! Release tarballs, by their pinned digests.
 use std::io::{Seek as _, Write as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::super::http;
 use super::super::programs::{Origin, Program, hex};
 use super::super::state::StateError;
 use super::{BuildKit, InstallError, Options, installed};
@@ -119,20 +119,7 @@ async fn fetch(
 }
 
 fn client() -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let client = reqwest::Client::builder()
-        .user_agent(concat!("kitwright/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(tls)
-        .connect_timeout(CONNECT)
-        .read_timeout(IDLE)
-        .build()?;
-    Ok(client)
+    Ok(http::client()?.connect_timeout(CONNECT).read_timeout(IDLE).build()?)
 }
 
 /// Unpacks the named programs, wherever in the tarball they are.

@@ -1,25 +1,6 @@
 //! Slash-separated paths as Go's `path` package treats them: by text alone.
 
-/// The shortest path that means the same: no `.`, no inner `..`, no double slashes; `.` for nothing.
-pub(super) fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if rooted => {}
-            part => parts.push(part),
-        }
-    }
-    match (rooted, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
-    }
-}
+pub(super) use crate::plan::pattern::clean;
 
 /// `base` and `path` joined and cleaned; empty when both are.
 pub(crate) fn join(base: &str, path: &str) -> String {
