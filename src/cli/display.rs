@@ -6,7 +6,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::args::{ProgressArgs, ProgressMode};
-use crate::engine::status::StatusEvent;
 use crate::output::progress::plain::Plain;
 use crate::output::progress::rawjson::RawJson;
 use crate::output::progress::tty::Tty;
@@ -47,23 +46,9 @@ impl Display {
         }
     }
 
-    /// Where others say something in kitwright's name while the build runs.
+    /// Where others say something while the build runs.
     pub(super) fn news(&self) -> mpsc::Sender<News> {
         self.news.clone()
-    }
-
-    /// Where status events go, from which they are passed on until the sender is dropped.
-    pub(super) fn events(&self) -> mpsc::Sender<StatusEvent> {
-        let (sender, mut events) = mpsc::channel(WAITING_EVENTS);
-        let news = self.news.clone();
-        tokio::spawn(async move {
-            while let Some(event) = events.recv().await {
-                if news.send(News::Status(event)).await.is_err() {
-                    break;
-                }
-            }
-        });
-        sender
     }
 
     /// Shows the end and returns what was seen; `None` if the display itself broke down.

@@ -20,6 +20,7 @@ use crate::oci::reference::ImageReference;
 use crate::oci::registry::Client;
 use crate::output::progress::News;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
+use crate::plan::llb::Vertex;
 
 /// Without `--explain` causes are printed only when there are no more than these.
 const FEW: usize = 5;
@@ -97,11 +98,13 @@ impl Subject {
         graph
     }
 
-    /// Whether a step is among `vertices`: sources are looked at in every build, and say nothing.
+    /// Whether a step is among `vertices` that says something by having run.
+    ///
+    /// Sources are looked at in every build, and a step that takes nothing is never told to be cached.
     fn has_step_in(&self, vertices: &BTreeSet<Digest>) -> bool {
         let own = self.compiled.platforms.iter().flat_map(|p| &p.definition.vertices);
-        let mut ran = own.filter(|vertex| vertices.contains(&vertex.digest));
-        ran.any(|vertex| matches!(vertex.op().op, Some(Op::Exec(_) | Op::File(_))))
+        let mut ran = own.filter(|vertex| vertices.contains(&vertex.digest)).map(Vertex::op);
+        ran.any(|op| !op.inputs.is_empty() && matches!(op.op, Some(Op::Exec(_) | Op::File(_))))
     }
 
     /// What changed since the last build on this machine; `None` if there was none.

@@ -25,9 +25,29 @@ impl Classified for RuntimeError {
 ///
 /// That of the work, or of starting the runtime.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    block_on_threads(2, work)
+}
+
+/// Runs work that is one conversation: several threads would hand each other every word of it.
+///
+/// What takes time, such as reading files, has threads of its own.
+///
+/// # Errors
+///
+/// That of the work, or of starting the runtime.
+pub(super) fn block_on_one<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    block_on_threads(1, work)
+}
+
+fn block_on_threads<T>(
+    threads: usize,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime =
-        builder.worker_threads(2).enable_all().build().map_err(|source| RuntimeError { source })?;
+    let builder = builder.worker_threads(threads).enable_all();
+    let runtime = builder.build().map_err(|source| RuntimeError { source })?;
     let result = runtime.block_on(work);
     // Blocking reads, such as of stdin, must not keep a finished command alive.
     runtime.shutdown_background();

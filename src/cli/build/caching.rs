@@ -95,6 +95,9 @@ impl Solving<'_> {
         builder: &mut Builder,
         watch: &Watch,
     ) -> Result<Vec<String>, Failure> {
+        if self.exports_none() {
+            return Ok(Vec::new());
+        }
         self.next_round(watch);
         self.graphs.anew.clear();
         self.export(builder, &[]).await
@@ -103,7 +106,7 @@ impl Solving<'_> {
     /// Writes what finished of a build that failed, so that the next try begins there.
     pub(super) async fn export_finished(&mut self, builder: &mut Builder, watch: &Watch) {
         let Plan::Native(compiled, _) = self.plan else { return };
-        if self.job.caches.exports.iter().all(|entry| entry.kind == "inline") {
+        if self.exports_none() {
             return;
         }
         let finished = self.graphs.originals(watch.finished());
@@ -116,6 +119,11 @@ impl Solving<'_> {
         self.graphs.anew.clear();
         // The build has failed already, and that is what the user has to know.
         let _ = self.export(builder, &parts).await;
+    }
+
+    /// Whether no cache is written after the build.
+    fn exports_none(&self) -> bool {
+        self.job.caches.exports.iter().all(|entry| entry.kind == "inline")
     }
 
     async fn export(

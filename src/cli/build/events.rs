@@ -8,6 +8,10 @@ use super::graphs::Graphs;
 use crate::cache::watch::Watch;
 use crate::engine::status::StatusEvent;
 use crate::oci::digest::Digest;
+use crate::output::progress::News;
+
+/// How many events may wait, and are taken at once.
+const WAITING: usize = 256;
 
 /// What of a solve is shown, and under which digests.
 #[derive(Clone, Debug, Default)]
@@ -65,17 +69,21 @@ impl Lens {
 pub(super) fn observed(
     watch: &Watch,
     lens: Lens,
-    display: mpsc::Sender<StatusEvent>,
+    display: mpsc::Sender<News>,
 ) -> mpsc::Sender<StatusEvent> {
-    let (sender, mut events) = mpsc::channel(256);
+    let (sender, mut events) = mpsc::channel(WAITING);
     let watch = watch.clone();
     tokio::spawn(async move {
         let mut exports = BTreeSet::new();
-        while let Some(event) = events.recv().await {
-            watch.record(&event, Instant::now());
-            if let Some(event) = lens.show(event, &mut exports) {
-                // A display that has ended shows nothing; the solve goes on.
-                let _ = display.send(event).await;
+        let mut arrived = Vec::with_capacity(WAITING);
+        while events.recv_many(&mut arrived, WAITING).await > 0 {
+            let now = Instant::now();
+            for event in arrived.drain(..) {
+                watch.record(&event, now);
+                if let Some(event) = lens.show(event, &mut exports) {
+                    // A display that has ended shows nothing; the solve goes on.
+                    let _ = display.send(News::Status(event)).await;
+                }
             }
         }
     });

@@ -272,7 +272,7 @@ impl<'a> Solving<'a> {
             export: work.only.clone(),
         };
         lens.done.insert(importing::vertex());
-        let events = observed(watch, lens, self.job.display.events());
+        let events = observed(watch, lens, self.job.display.news());
         let stop = cancel.child_token();
         let limit = self.job.args.faults.cache_stall_timeout;
         let mut session = self.offer.open(&self.client, self.graphs.session.clone());

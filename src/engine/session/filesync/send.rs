@@ -50,15 +50,6 @@ pub(super) fn start(
         scope: scope.clone(),
     });
     let wanted = Arc::new(Requests::default());
-    for _ in 0..READERS {
-        let (transfer, wanted) = (transfer.clone(), wanted.clone());
-        scope.spawn_blocking(move || {
-            let Transfer { root, paths, buffers, outlet, .. } = transfer.as_ref();
-            if let Err(error) = content::serve(root, paths, &wanted, buffers, outlet) {
-                transfer.fail(error);
-            }
-        });
-    }
     let walking = transfer.clone();
     scope.spawn_blocking(move || walking.announce(&selection));
     let ended = ending.clone();
@@ -154,14 +145,38 @@ impl Visitor for Announcer<'_> {
     }
 }
 
+/// Starts a thread that reads files.
+fn read(transfer: &Arc<Transfer>, wanted: &Arc<Requests>) {
+    let (sides, wanted) = (transfer.clone(), wanted.clone());
+    transfer.scope.spawn_blocking(move || {
+        let Transfer { root, paths, buffers, outlet, .. } = sides.as_ref();
+        if let Err(error) = content::serve(root, paths, &wanted, buffers, outlet) {
+            sides.fail(error);
+        }
+    });
+}
+
 /// Passes the daemon's requests on until it has all it wants.
-async fn listen(requests: Incoming, wanted: &Requests, transfer: &Transfer) -> tonic::Status {
+///
+/// Nothing is there to read files before it asks for one: mostly it has them all.
+async fn listen(
+    requests: Incoming,
+    wanted: &Arc<Requests>,
+    transfer: &Arc<Transfer>,
+) -> tonic::Status {
+    let mut readers = 0;
     let decoder = ProstCodec::<Packet, Packet>::default().decoder();
     let mut packets = Streaming::new_request(decoder, requests, None, Some(MESSAGE_LIMIT));
     loop {
         match packets.message().await {
             Ok(Some(received)) => match received.r#type() {
-                PacketType::PacketReq => wanted.push(received.id),
+                PacketType::PacketReq => {
+                    if readers < READERS {
+                        readers += 1;
+                        read(transfer, wanted);
+                    }
+                    wanted.push(received.id);
+                }
                 PacketType::PacketFin => {
                     let mut fin = Vec::new();
                     packet::fin(&mut fin);
