@@ -106,6 +106,13 @@ fn where_no_step_ran_nothing_is_taken_down() {
     project.write("lists/b", "other");
     project.build(&[]).ok();
     assert_eq!(kept(), 1);
+    // Of a step that takes nothing the engine never says that it was cached.
+    std::fs::remove_dir_all(project.path(".state")).expect("a removed folder");
+    project.write("Dockerfile", "FROM scratch\nWORKDIR /nothing\n");
+    for _ in 0..2 {
+        project.build(&[]).ok();
+        assert!(!project.path(".state/graphs").exists());
+    }
 }
 
 #[test]

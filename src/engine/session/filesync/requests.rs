@@ -12,13 +12,27 @@ pub(super) struct Requests {
 #[derive(Debug, Default)]
 struct State {
     ids: VecDeque<u32>,
+    /// Readers, and those of them that wait.
+    readers: usize,
+    idle: usize,
     closed: bool,
 }
 
+/// Readers of one transfer: one reads while the other waits for a slow disk.
+const READERS: usize = 2;
+
 impl Requests {
-    pub(super) fn push(&self, id: u32) {
-        self.lock().ids.push_back(id);
+    /// Adds a request; whether there is so much to do that the caller should start a reader.
+    ///
+    /// Mostly the daemon has every file already, and asks for none.
+    pub(super) fn push(&self, id: u32) -> bool {
+        let mut state = self.lock();
+        state.ids.push_back(id);
+        let is_worth = state.readers < READERS && state.ids.len() > state.idle;
+        state.readers += usize::from(is_worth);
+        drop(state);
         self.changed.notify_one();
+        is_worth
     }
 
     /// Says that no more will come.
@@ -40,7 +54,9 @@ impl Requests {
                 Some(id) => return Some(id),
                 None if state.closed => return None,
                 None => {
+                    state.idle += 1;
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.idle -= 1;
                 }
             }
         }
@@ -48,5 +64,29 @@ impl Requests {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_are_started_when_there_is_more_to_read_than_they_can_take() {
+        let requests = Requests::default();
+        assert!(requests.push(1));
+        assert!(requests.push(2));
+        assert!(!requests.push(3));
+        let requests = Requests::default();
+        assert!(requests.push(1));
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| (requests.next(), requests.next(), requests.next()));
+            while requests.lock().idle == 0 {
+                std::thread::yield_now();
+            }
+            assert!(!requests.push(2));
+            requests.close();
+            assert_eq!(reader.join().unwrap(), (Some(1), Some(2), None));
+        });
     }
 }

@@ -28,8 +28,6 @@ use crate::fault::chain;
 
 /// Buffers that may wait for the connection.
 const QUEUE: usize = 4;
-/// Threads that read files: one reads while the other waits for a slow disk.
-const READERS: usize = 2;
 /// Fill at which announcements are sent on, so that the daemon has something to compare early.
 const WORTH_SENDING: usize = 32 << 10;
 
@@ -157,25 +155,20 @@ fn read(transfer: &Arc<Transfer>, wanted: &Arc<Requests>) {
 }
 
 /// Passes the daemon's requests on until it has all it wants.
-///
-/// Nothing is there to read files before it asks for one: mostly it has them all.
 async fn listen(
     requests: Incoming,
     wanted: &Arc<Requests>,
     transfer: &Arc<Transfer>,
 ) -> tonic::Status {
-    let mut readers = 0;
     let decoder = ProstCodec::<Packet, Packet>::default().decoder();
     let mut packets = Streaming::new_request(decoder, requests, None, Some(MESSAGE_LIMIT));
     loop {
         match packets.message().await {
             Ok(Some(received)) => match received.r#type() {
                 PacketType::PacketReq => {
-                    if readers < READERS {
-                        readers += 1;
+                    if wanted.push(received.id) {
                         read(transfer, wanted);
                     }
-                    wanted.push(received.id);
                 }
                 PacketType::PacketFin => {
                     let mut fin = Vec::new();
