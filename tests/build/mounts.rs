@@ -5,8 +5,10 @@
 //! | here | what is restored, saved, kept and trimmed |
 //! | [`arm64`] | the program that works in the mounts, for the other architecture |
 //! | [`faults`] | registries that break, at each point of restoring and saving |
+//! | [`tools`] | real package managers and their servers, by the bytes that these send |
 mod arm64;
 mod faults;
+mod tools;
 
 use std::net::TcpListener;
 
