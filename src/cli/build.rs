@@ -16,6 +16,7 @@ mod result;
 mod reuse;
 mod solving;
 mod staging;
+mod unserved;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -463,6 +464,7 @@ impl Job<'_> {
         let built = Built { solve_ref, result };
         self.deliver(&built, reuse.as_deref()).await?;
         let ran = solving.ran(&watch);
+        solving.tell_unserved(&ran).await;
         if let Some(mounts) = mounts {
             mounts.save(&ran, &builder.client, &self.cancel, self.display).await;
         }

@@ -37,9 +37,9 @@ pub(super) struct Solving<'a> {
     offer: Offer,
     pub(super) exports: Vec<Export>,
     /// What is known of the caches that are read.
-    answers: Vec<Answer>,
+    pub(super) answers: Vec<Answer>,
     /// In which order they are asked.
-    staging: Staging,
+    pub(super) staging: Staging,
     /// The same caches, as the engine takes them.
     imports: Vec<Import>,
     /// Caches that lie in the image itself.
@@ -52,7 +52,7 @@ pub(super) struct Solving<'a> {
     /// Whether the engine keeps no record of the build.
     internal: bool,
     /// Whether a cache was left out after the build had begun.
-    broke: bool,
+    pub(super) broke: bool,
     /// How often what caches had served was run in place of that.
     anew_tries: u32,
     /// Whether nobody could replace the engine if it hung in a cache import.

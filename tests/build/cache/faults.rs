@@ -4,6 +4,8 @@
 use crate::support::proxy::{Fault, Rule};
 use crate::support::tool;
 
+use crate::kit::files_of;
+
 use super::kit::{Lab, fresh, is_cached, reader, writer};
 use super::table::{Attack, Place, Told, attacks, column};
 
@@ -158,6 +160,63 @@ fn serves(lab: &Lab, tag: &str) {
     let Some(engine) = fresh() else { return };
     let log = lab.build(&engine, &["--cache-from", &lab.direct(tag)]).ok().stderr;
     assert!(is_cached(&log, "RUN head"), "{log}");
+}
+
+#[test]
+fn a_manifest_that_the_engine_reads_otherwise_is_told_of() {
+    let (Some(lab), Some(engine)) = (Lab::new("otherwise"), fresh()) else { return };
+    if lab.fill("c").is_none() {
+        return;
+    }
+    let from = lab.through("c");
+    // Inside the type of the config: what is left is no cache, and no error.
+    let manifest = lab.registry.manifest(&lab.name, "c").body;
+    let text = String::from_utf8_lossy(&manifest).into_owned();
+    let at = text.find("cacheconfig").expect("its type") as u64;
+    let rule = Rule::new("GET", "/manifests/").by("buildkit").fault(Fault::CorruptAt(at));
+    lab.proxy.add(rule);
+    let log = lab.build(&engine, &["--cache-from", &from]).ok().stderr;
+    let line = format!("the cache `{from}` holds `[stage-1 1/1] RUN cat");
+    assert!(log.contains(&line) && log.contains("the engine did not find that in it"), "{log}");
+    // A cache that serves is not told of, and neither is one that nobody was to find.
+    lab.proxy.clear();
+    let Some(engine) = fresh() else { return };
+    for flags in [["--cache-from", &from].as_slice(), &["--cache-from", &from, "--no-cache"]] {
+        let log = lab.build(&engine, flags).ok().stderr;
+        assert!(!log.contains("did not find"), "{log}");
+    }
+}
+
+#[test]
+fn an_archive_goes_to_a_pipe_whole_though_a_layer_breaks() {
+    let Some(lab) = Lab::new("piped") else { return };
+    if lab.fill("c").is_none() {
+        return;
+    }
+    let from = lab.through("c");
+    for (kind, fault) in [
+        ("tar", Fault::Status(404, Vec::new(), String::new())),
+        ("oci", Fault::ResetAfter(1000)),
+        ("docker", Fault::CorruptAt(299_000)),
+        ("tar", Fault::StallAfter(200_000)),
+    ] {
+        let Some(engine) = fresh() else { return };
+        lab.proxy.clear();
+        lab.proxy.add(Rule::new("GET", &lab.layer("c")).by("buildkit").fault(fault.clone()));
+        let output = format!("type={kind},dest=-");
+        let flags = ["--cache-from", &from, "--cache-stall-timeout=2s", "-o", &output];
+        let ended = lab.run(&engine, &flags);
+        let log = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success(), "{kind} {fault:?}:\n{log}");
+        assert!(log.contains(&format!("without the cache `{from}`")), "{kind} {fault:?}:\n{log}");
+        std::fs::write(lab.project.path("piped.tar"), &ended.stdout).expect("a file");
+        let files = files_of(&lab.project.path("piped.tar"));
+        let expected = if kind == "tar" { "salt" } else { "index.json" };
+        let found: Vec<_> = files.keys().collect();
+        assert!(files.contains_key(expected), "{kind} {fault:?}: {found:?}");
+        // One archive alone: nothing of an earlier try stands before or after it.
+        assert_eq!(files.get("salt").map_or(b"piped\n".as_slice(), Vec::as_slice), b"piped\n");
+    }
 }
 
 #[test]

@@ -93,6 +93,18 @@ impl Lab {
         self.project.with_env(&all, env)
     }
 
+    /// Builds on `engine`, and gives its output as bytes.
+    pub(crate) fn run(&self, engine: &Engine, args: &[&str]) -> std::process::Output {
+        let mut all = self.arguments(args);
+        all.extend(["--builder".to_owned(), engine.address.clone()]);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kitwright"));
+        command.args(&all).current_dir(self.project.path("")).env_clear();
+        command
+            .env("HOME", self.project.path(""))
+            .env("PATH", std::env::var_os("PATH").expect("PATH"));
+        command.output().expect("kitwright starts")
+    }
+
     /// The arguments of a build.
     pub(crate) fn arguments(&self, args: &[&str]) -> Vec<String> {
         let base = format!("busybox=oci-layout://{}:latest", self.project.base.layout.display());
