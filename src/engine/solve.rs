@@ -206,12 +206,15 @@ pub async fn solve(
 pub(super) fn wire(request: SolveRequest, session: &str) -> control::SolveRequest {
     let SolveRequest { solve_ref, source, mut frontend_options, exports, .. } = request;
     let imports: Vec<_> = request.cache_imports.into_iter().map(cache_entry).collect();
+    // A client that makes the graphs itself names the imports with each of them. Here the daemon would
+    // keep their tokens in its history.
+    let passes_on = matches!(source, SolveSource::Frontend { .. });
     let (definition, frontend, frontend_inputs) = match source {
         SolveSource::Definition(definition) => (Some(*definition), String::new(), BTreeMap::new()),
         SolveSource::Frontend { name, inputs } => (None, name, inputs),
         SolveSource::Client => (None, String::new(), BTreeMap::new()),
     };
-    if definition.is_none() && !imports.is_empty() {
+    if passes_on && !imports.is_empty() {
         // A frontend passes imports on with each of its solves, so it has to know them.
         frontend_options.insert("cache-imports".to_owned(), imports_json(&imports));
     }
