@@ -1,13 +1,14 @@
 //! Caches that break, at each point of a build and in each way: the build succeeds and says so.
 //!
 //! What is tried where, and what is told, stands in [`table`](super::table).
-use crate::support::proxy::{Fault, Rule};
-use crate::support::tool;
-
-use crate::kit::files_of;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 use super::kit::{Lab, fresh, is_cached, reader, writer};
 use super::table::{Attack, Place, Told, attacks, column};
+use crate::kit::files_of;
+use crate::support::proxy::{Fault, Rule};
+use crate::support::tool;
 
 /// Tries every way into every cell of a column, all kinds at the same time.
 fn each(place: Place, case: impl Fn(&mut Lab, &Attack, Told) + Sync) {
@@ -163,6 +164,28 @@ fn serves(lab: &Lab, tag: &str) {
 }
 
 #[test]
+fn a_build_that_a_daemon_hangs_in_is_told_of_and_can_be_ended() {
+    let (Some(lab), Some(engine)) = (Lab::new("hangs"), fresh()) else { return };
+    if lab.fill("c").is_none() {
+        return;
+    }
+    lab.proxy.add(Rule::new("", "/manifests/").by("buildkit").fault(Fault::NoAnswer));
+    let from = lab.through("c");
+    // Nobody holds back what a frontend compiles.
+    let flags = ["--frontend=dockerfile.v0", "--cache-stall-timeout=1s", "--cache-from", &from];
+    let mut child = lab.command(&engine, &flags).stderr(Stdio::piped()).spawn().expect("a start");
+    let mut lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
+    let line = format!("the daemon waits for the cache `{from}`, of which nothing comes");
+    let mut log = lines.by_ref().map_while(Result::ok);
+    assert!(log.any(|text| text.contains(&line)));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+    log.for_each(drop);
+    // The registry still does not answer.
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+}
+
+#[test]
 fn a_manifest_that_the_engine_reads_otherwise_is_told_of() {
     let (Some(lab), Some(engine)) = (Lab::new("otherwise"), fresh()) else { return };
     if lab.fill("c").is_none() {
@@ -205,7 +228,7 @@ fn an_archive_goes_to_a_pipe_whole_though_a_layer_breaks() {
         lab.proxy.add(Rule::new("GET", &lab.layer("c")).by("buildkit").fault(fault.clone()));
         let output = format!("type={kind},dest=-");
         let flags = ["--cache-from", &from, "--cache-stall-timeout=2s", "-o", &output];
-        let ended = lab.run(&engine, &flags);
+        let ended = lab.command(&engine, &flags).output().expect("kitwright starts");
         let log = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert!(ended.status.success(), "{kind} {fault:?}:\n{log}");
         assert!(log.contains(&format!("without the cache `{from}`")), "{kind} {fault:?}:\n{log}");

@@ -1,4 +1,5 @@
 //! A project whose cache lies in a registry behind a proxy, and engines that have not seen it.
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -93,16 +94,16 @@ impl Lab {
         self.project.with_env(&all, env)
     }
 
-    /// Builds on `engine`, and gives its output as bytes.
-    pub(crate) fn run(&self, engine: &Engine, args: &[&str]) -> std::process::Output {
+    /// A build on `engine` that has not begun.
+    pub(crate) fn command(&self, engine: &Engine, args: &[&str]) -> Command {
         let mut all = self.arguments(args);
         all.extend(["--builder".to_owned(), engine.address.clone()]);
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kitwright"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kitwright"));
         command.args(&all).current_dir(self.project.path("")).env_clear();
         command
             .env("HOME", self.project.path(""))
             .env("PATH", std::env::var_os("PATH").expect("PATH"));
-        command.output().expect("kitwright starts")
+        command
     }
 
     /// The arguments of a build.
