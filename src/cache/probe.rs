@@ -20,6 +20,8 @@ use crate::oci::manifest::{Descriptor, ImageManifest, Manifest};
 use crate::oci::reference::{ImageReference, ReferenceError};
 use crate::oci::registry::{Client, FetchedManifest, Options, RegistryError, RetryPolicy};
 
+mod github;
+
 /// How long a cache may take to answer, unless somebody says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -73,6 +75,9 @@ pub enum Unusable {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Its service does not give it.
+    #[error("{}", Self::status(*.0))]
+    Refused(http::StatusCode),
     /// The registry did not give it.
     #[error("{}", chain(.0))]
     Registry(RegistryError),
@@ -203,7 +208,7 @@ async fn ask(client: &Client, entry: CacheEntry, is_direct: bool) -> Result<Answ
     match entry.kind.as_str() {
         "registry" => {}
         "local" => return local(entry),
-        "gha" if is_direct => return github(entry).await,
+        "gha" if is_direct => return github::ask(entry).await,
         _ => return Ok(Answer::Unprobed(entry)),
     }
     let name = hierarchy::name(&entry);
@@ -270,23 +275,6 @@ async fn read(
 
 fn within(limit: u64, what: &'static str, size: u64) -> Result<(), Unusable> {
     if size > limit { Err(Unusable::TooLarge { what, size }) } else { Ok(()) }
-}
-
-/// GitHub's cache service is only called: what it holds, the engine has to find out.
-async fn github(entry: CacheEntry) -> Result<Answer, Unusable> {
-    let is_first = entry.attributes.get("version").is_some_and(|version| version == "1");
-    let names: &[&str] = if is_first { &["url"] } else { &["url_v2", "url"] };
-    let url = names.iter().find_map(|name| entry.attributes.get(*name));
-    let url = url.and_then(|url| url::Url::parse(url).ok());
-    let Some((host, port)) = url.as_ref().and_then(|url| {
-        Some((url.host_str()?.trim_matches(['[', ']']), url.port_or_known_default()?))
-    }) else {
-        return Ok(Answer::Unprobed(entry));
-    };
-    match tokio::net::TcpStream::connect((host, port)).await {
-        Ok(_) => Ok(Answer::Unprobed(entry)),
-        Err(source) => Err(Unusable::Unreachable { host: host.to_owned(), source }),
-    }
 }
 
 /// A local cache that is not there yet is none; one whose index is damaged would end the build.

@@ -1,6 +1,6 @@
 //! A service of version 2 that breaks, at each of its calls: the build succeeds and says so.
 use super::{Service, runner, token};
-use crate::cache::kit::{Lab, writer};
+use crate::cache::kit::{Lab, fresh, is_cached, writer};
 use crate::kit::Ended;
 use crate::support::engine::Engine;
 use crate::support::proxy::{self, Fault, Proxy, Rule};
@@ -44,6 +44,39 @@ fn faults() -> [(&'static str, Fault); 6] {
         ("reset", Fault::ResetAfter(0)),
         ("silence", Fault::NoAnswer),
     ]
+}
+
+#[test]
+fn a_second_service_that_breaks_while_it_is_read() {
+    for (place, method, path) in
+        [("url", "POST", "GetCacheEntryDownloadURL"), ("blob", "GET", "/download/")]
+    {
+        std::thread::scope(|scope| {
+            for (name, fault) in faults() {
+                // BuildKit asks Azure again, ten times with longer and longer pauses.
+                if place == "blob" && ["429", "500", "silence"].contains(&name) {
+                    continue;
+                }
+                let case = move || {
+                    let Some(broken) = Broken::new(&format!("gha-{place}-{name}")) else { return };
+                    let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
+                    broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+                    // The blob of the cache itself may be had, those of the layers not.
+                    let skip = u64::from(place == "blob");
+                    broken.proxy.add(Rule::new(method, path).skip(skip).fault(fault));
+                    let stall = "--cache-stall-timeout=3s";
+                    let out = broken.lab.project.path("out.tar").display().to_string();
+                    let out = format!("type=oci,dest={out}");
+                    let flags = ["--cache-from", "type=gha", stall, "--output", &out];
+                    let log = broken.build(&reader, &flags).stderr;
+                    assert!(!is_cached(&log, "RUN cat"), "{place} {name}: {log}");
+                    assert!(log.contains("gha"), "{place} {name}: {log}");
+                    assert!(broken.proxy.requests().iter().any(|seen| seen.faulty));
+                };
+                spawn(scope, name, case);
+            }
+        });
+    }
 }
 
 #[test]

@@ -62,3 +62,43 @@ fn githubs_second_cache_serves_a_new_engine() {
     let log = build(&lab, &other, &url, &[MAIN], &["--cache-from", "type=gha,scope=x"]).stderr;
     assert!(!is_cached(&log, "RUN cat"), "{log}");
 }
+
+#[test]
+fn a_job_reads_its_own_ref_then_its_bases() {
+    let Some(lab) = Lab::new("gha-refs") else { return };
+    let Some(writer) = writer() else { return };
+    let (pr7, pr8) = ("refs/pull/7/merge", "refs/pull/8/merge");
+    let Some(service) = Service::second(&[
+        "main,own=refs/heads/main,default=refs/heads/main",
+        "seven,own=refs/pull/7/merge,base=refs/heads/main,default=refs/heads/main",
+        "eight,own=refs/pull/8/merge,base=refs/heads/main,default=refs/heads/main",
+        "fork,default=refs/heads/main",
+    ]) else {
+        return;
+    };
+    let [main, seven, eight, fork] = &service.urls[..] else { panic!("a port for each job") };
+    let write = ["--cache-to", "type=gha,mode=max", "--strict-cache"];
+    let read = ["--cache-from", "type=gha"];
+    // Not a step in common: where two refs have the same one, BuildKit goes on from either.
+    let build = |engine: &Engine, what, url, scopes: &[&str], args: &[&str]| {
+        lab.project.write("file", what);
+        build(&lab, engine, url, scopes, args).stderr
+    };
+    build(writer, "main", main, &[MAIN], &write);
+    build(writer, "seven", seven, &[pr7, MAIN], &write);
+    build(writer, "fork", fork, &["refs/pull/9/merge", MAIN], &write);
+
+    // Per reader: whether it finds what main, pull request 7 and a fork have built.
+    for (url, scopes, finds) in [
+        (main, &[MAIN][..], [true, false, false]),
+        (seven, &[pr7, MAIN], [true, true, false]),
+        (eight, &[pr8, MAIN], [true, false, false]),
+        (fork, &["refs/pull/9/merge", MAIN], [true, false, false]),
+    ] {
+        let Some(engine) = fresh() else { return };
+        for (what, found) in ["main", "seven", "fork"].into_iter().zip(finds) {
+            let log = build(&engine, what, url, scopes, &read);
+            assert_eq!(is_cached(&log, "RUN cat"), found, "{url} {what}\n{log}");
+        }
+    }
+}
