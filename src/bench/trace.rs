@@ -77,7 +77,11 @@ impl Phase {
         let begins = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
         if begins(&["importing cache"]) {
             Self::Import
-        } else if begins(&["exporting cache", "preparing build cache"]) {
+        } else if begins(&[
+            "exporting cache",
+            "exporting to GitHub Actions Cache",
+            "preparing build cache",
+        ]) {
             Self::CacheExport
         } else if begins(&[
             "exporting",

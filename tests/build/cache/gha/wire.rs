@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use buildkit_rs_proto::moby::buildkit::v1::SolveRequest;
+use buildkit_rs_proto::moby::buildkit::v1::{SolveRequest, frontend};
 use prost::Message as _;
 
 use super::{Service, runner, token};
@@ -21,6 +21,11 @@ type Entry = (bool, String, BTreeMap<String, String>);
 fn solves(tap: &Tap) -> (Vec<SolveRequest>, BTreeSet<Entry>) {
     let (mut solves, mut caches) = (Vec::new(), BTreeSet::new());
     for message in tap.messages() {
+        // Where the client is the frontend, its own solves name the imports.
+        if let Ok(solve) = frontend::SolveRequest::decode(&message[..]) {
+            let imports = solve.cache_imports.into_iter().filter(|one| one.r#type == "gha");
+            caches.extend(imports.map(|one| (true, one.r#type, one.attrs)));
+        }
         let Ok(mut solve) = SolveRequest::decode(&message[..]) else { continue };
         let Some(cache) = solve.cache.take() else { continue };
         caches.extend(cache.imports.into_iter().map(|one| (true, one.r#type, one.attrs)));
