@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::graphs::Graphs;
 use crate::cache::watch::Watch;
@@ -66,14 +67,17 @@ impl Lens {
 }
 
 /// Where a solve sends its events: `watch` sees all of them, `display` what `lens` shows.
+///
+/// The task ends when both have all of them: a step may write faster than a terminal shows it, and
+/// the build's end must not come before that of its output.
 pub(super) fn observed(
     watch: &Watch,
     lens: Lens,
     display: mpsc::Sender<News>,
-) -> mpsc::Sender<StatusEvent> {
+) -> (mpsc::Sender<StatusEvent>, JoinHandle<()>) {
     let (sender, mut events) = mpsc::channel(WAITING);
     let watch = watch.clone();
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let mut exports = BTreeSet::new();
         let mut arrived = Vec::with_capacity(WAITING);
         while events.recv_many(&mut arrived, WAITING).await > 0 {
@@ -87,7 +91,7 @@ pub(super) fn observed(
             }
         }
     });
-    sender
+    (sender, task)
 }
 
 #[cfg(test)]
@@ -130,5 +134,29 @@ mod tests {
         assert!(shown(&lens, vertex(1, "[1/2] RUN x")).is_none());
         let export = shown(&lens, vertex(2, "exporting cache to registry")).unwrap();
         assert_eq!(export.name, "exporting cache to r/c:buildcache");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_observer_misses_nothing() {
+        let watch = Watch::default();
+        let (display, mut shown) = mpsc::channel(1);
+        let (events, observer) = observed(&watch, Lens::default(), display);
+        for byte in 0..100 {
+            let StatusEvent::Vertex(vertex) = vertex(byte, "step") else { unreachable!() };
+            let completed = Some(jiff::Timestamp::UNIX_EPOCH);
+            events.send(StatusEvent::Vertex(VertexStatus { completed, ..vertex })).await.unwrap();
+        }
+        drop(events);
+        let slow = tokio::spawn(async move {
+            let mut count = 0;
+            while shown.recv().await.is_some() {
+                tokio::task::yield_now().await;
+                count += 1;
+            }
+            count
+        });
+        observer.await.unwrap();
+        assert_eq!(watch.finished().len(), 100);
+        assert_eq!(slow.await.unwrap(), 100);
     }
 }

@@ -272,7 +272,7 @@ impl<'a> Solving<'a> {
             export: work.only.clone(),
         };
         lens.done.insert(importing::vertex());
-        let events = observed(watch, lens, self.job.display.news());
+        let (events, observer) = observed(watch, lens, self.job.display.news());
         let stop = cancel.child_token();
         let limit = self.job.args.faults.cache_stall_timeout;
         let mut session = self.offer.open(&self.client, self.graphs.session.clone());
@@ -321,6 +321,8 @@ impl<'a> Solving<'a> {
                 error = builder.lost() => return (solve_ref, Err(Ended::Gone(error.into()))),
             }
         };
+        // All that the engine said is known and shown before anybody goes by it.
+        let _ = observer.await;
         let stuck = guard.stuck();
         let result = match result {
             Ok(result) => Ok(result),
