@@ -11,6 +11,7 @@ mod load;
 mod mounts;
 mod native;
 mod outputs;
+mod planning;
 mod request;
 mod result;
 mod reuse;
@@ -18,10 +19,9 @@ mod solving;
 mod staging;
 mod unserved;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -31,10 +31,9 @@ use tokio_util::sync::CancellationToken;
 use super::args::{EngineArgs, OutputArgs, ProgressArgs, SecretArgs, SourceArgs};
 use super::builder::{self, Builder, Starting};
 use super::caching::{CacheArgs, Caches, Probing};
-use super::compilation::{self, ENGINE_FRONTEND, Frontend};
+use super::compilation;
 use super::display::Display;
 use super::explaining::{Explaining, Subject};
-use super::locking;
 use super::report::{Failure, StdoutError};
 use super::runtime;
 use super::source::Source;
@@ -44,12 +43,12 @@ use crate::engine::session::SessionBuilder;
 use crate::engine::solve::SolveResult;
 use crate::oci::digest::Digest;
 use crate::oci::registry::Client;
-use crate::plan::dockerfile::{CompileOptions, Compiled};
 use actions::Actions;
 use mounts::{MountArgs, Mounts};
 use outputs::Exports;
+use planning::Plan;
 use request::Request;
-use reuse::Reuse;
+use reuse::{Found, Reuse};
 use solving::{Failed, Solving};
 use staging::Staging;
 
@@ -198,22 +197,6 @@ struct Built {
     result: SolveResult,
 }
 
-/// What the engine is to solve.
-enum Plan {
-    /// Our own definitions, and what they were compiled with.
-    Native(Arc<Compiled>, Box<CompileOptions>),
-    /// A frontend that the engine runs, by its name.
-    Frontend(String, BTreeMap<String, String>),
-}
-
-/// What came of looking for a finished image.
-enum Found {
-    /// It is there and bears the build's tags now.
-    Image(SolveResult),
-    /// It is not; what is built gets the key.
-    Nothing(Box<Reuse>),
-}
-
 impl Job<'_> {
     async fn run(self, starting: Option<Starting>, probing: Probing) -> Result<Built, Failure> {
         let began = Timestamp::now();
@@ -282,52 +265,6 @@ impl Job<'_> {
         }
     }
 
-    /// Looks for a finished image with the plan's content key.
-    async fn look_for(&self, plan: &Plan) -> Result<Option<Found>, Failure> {
-        let Plan::Native(compiled, options) = plan else {
-            self.display
-                .note("nothing to reuse: only kitwright's own compiler knows the key")
-                .await;
-            return Ok(None);
-        };
-        let client = self.registry.clone();
-        let reuse = match Reuse::new(client, &self.request, &self.source, compiled, options)? {
-            Ok(reuse) => reuse,
-            Err(unfixed) => {
-                self.display.note(format!("nothing to reuse: {unfixed}")).await;
-                return Ok(None);
-            }
-        };
-        let tag = reuse.key.tag();
-        if let Some(output) = reuse.needs_build() {
-            self.display.note(format!("nothing is reused: `{output}` takes a build")).await;
-            return Ok(Some(Found::Nothing(Box::new(reuse))));
-        }
-        let ages = reuse::reaches_network(compiled);
-        let Some(hit) = reuse.find(ages).await? else {
-            self.display.note(format!("no image `{tag}` yet: building")).await;
-            return Ok(Some(Found::Nothing(Box::new(reuse))));
-        };
-        let built = match hit.created.map(reuse::age) {
-            Some(age) => format!(", built {} ago", reuse::spoken(age)),
-            None if ages => ", built at an unknown time".to_owned(),
-            None => String::new(),
-        };
-        if ages && hit.is_stale(self.args.reuse_max_age) {
-            let line = format!("image `{tag}`{built}: too old, building");
-            self.display.note(line).await;
-            return Ok(Some(Found::Nothing(Box::new(reuse))));
-        }
-        let (exporter_response, told) = reuse.take(&hit).await?;
-        let digest = hit.digest();
-        self.display.note(format!("reused `{tag}`{built}: {digest}")).await;
-        self.display.notes(told).await;
-        if let Some(home) = &self.caches.home {
-            self.display.notes(reuse.take_cache(home).await).await;
-        }
-        Ok(Some(Found::Image(SolveResult { exporter_response })))
-    }
-
     /// Does `work` until the user interrupts it.
     async fn interruptible<T>(
         &self,
@@ -337,57 +274,6 @@ impl Job<'_> {
             done = work => done,
             () = self.cancel.cancelled() => Err(SolveError::Cancelled.into()),
         }
-    }
-
-    /// Compiles the Dockerfile, or leaves that to a frontend of the engine.
-    async fn plan(&self, session: &str) -> Result<Plan, Failure> {
-        let (frontend, note) = Frontend::choose(&self.args.frontend, &self.source);
-        if let Some(note) = note {
-            self.display.note(note).await;
-        }
-        match frontend {
-            Frontend::Native => {}
-            Frontend::Engine(name) => return Ok(self.engine_frontend(&name)),
-            Frontend::Image(image) => {
-                let mut options = self.frontend_options(&image);
-                options.insert("source".into(), image);
-                return Ok(Plan::Frontend("gateway.v0".into(), options));
-            }
-        }
-        let dockerfile = compilation::parse_source(&self.source)?;
-        let options = compilation::options(&self.source, session)?;
-        let arguments = &self.args.source;
-        let mut images = locking::images(arguments, &self.source, arguments.locked)?;
-        let compiled = compilation::compile_source(&dockerfile, &options, &mut images).await;
-        let compiled = match compiled {
-            Err(error)
-                if !arguments.locked
-                    && let Some(what) = error.unsupported() =>
-            {
-                let note =
-                    format!("{what} is not built in: the engine's `{ENGINE_FRONTEND}` compiles");
-                self.display.note(note).await;
-                return Ok(self.engine_frontend(ENGINE_FRONTEND));
-            }
-            ended => ended?,
-        };
-        self.display.notes(check::summary(&compiled.warnings)).await;
-        let notes = self.actions.map(|actions| actions.warnings(&compiled.warnings));
-        self.display.notes(notes.unwrap_or_default()).await;
-        Ok(Plan::Native(Arc::new(compiled), Box::new(options)))
-    }
-
-    fn engine_frontend(&self, name: &str) -> Plan {
-        Plan::Frontend(name.to_owned(), self.frontend_options(name))
-    }
-
-    /// Options for a frontend of the engine; `name` is given for a command line, without which it
-    /// would look for a `# syntax=` itself.
-    fn frontend_options(&self, name: &str) -> BTreeMap<String, String> {
-        let mut options = self.source.options.clone();
-        options.extend(self.request.attestations.clone());
-        options.insert("cmdline".into(), name.to_owned());
-        options
     }
 
     /// The session's services: contexts, layouts, secrets, agents, credentials.

@@ -6,6 +6,7 @@
 mod age;
 mod cache;
 mod copies;
+mod lookup;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use crate::plan::llb::Vertex;
 
 pub(super) use age::{age, parse_duration, spoken};
 use copies::Copies;
+pub(super) use lookup::Found;
 
 /// The largest image config that is read.
 const CONFIG_LIMIT: u64 = 8 << 20;
