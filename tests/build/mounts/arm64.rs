@@ -28,7 +28,9 @@ fn the_program_works_on_arm64() {
         Command::new(&rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
     let libraries = String::from_utf8(libraries.expect("rustc runs").stdout).expect("a path");
     if !Path::new(libraries.trim()).exists() {
-        return tool::skip(&format!("Rust cannot compile for `{TARGET}`: `rustup target add` it"));
+        // Rust's own server has it, which not every machine reaches that reaches packages.
+        let reason = format!("Rust cannot compile for `{TARGET}`: `rustup target add` it");
+        return tool::leave_out(&reason);
     }
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
