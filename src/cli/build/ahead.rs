@@ -53,6 +53,10 @@ impl Solving<'_> {
     /// Packs what finishes until the returned handle is dropped.
     pub(super) fn pack_ahead(&self, watch: &Watch) -> Option<AbortOnDropHandle<()>> {
         let Plan::Native(compiled, _) = self.plan else { return None };
+        // Where steps come from a registry the engine would fetch their layers for both solves.
+        if !self.imports.is_empty() {
+            return None;
+        }
         let (exports, caches) = (&self.exports, &self.job.caches.exports);
         let packer = Packer {
             layers: layers(compiled, exports, caches),

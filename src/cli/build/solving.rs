@@ -41,7 +41,7 @@ pub(super) struct Solving<'a> {
     /// In which order they are asked.
     pub(super) staging: Staging,
     /// The same caches, as the engine takes them.
-    imports: Vec<Import>,
+    pub(super) imports: Vec<Import>,
     /// Caches that lie in the image itself.
     inline: Vec<CacheEntry>,
     round: u32,
