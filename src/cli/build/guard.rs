@@ -1,6 +1,6 @@
 //! Holds a build's graphs back until the engine has read the manifests of its caches.
 //!
-//! See [`importing`](crate::cache::importing): a manifest that does not come would hold the daemon up for
+//! See [`importing`]: a manifest that does not come would hold the daemon up for
 //! everybody, and nobody could tell it to stop that.
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
