@@ -20,6 +20,12 @@ pub enum AttributesError {
     Quotes(String),
 }
 
+/// Whether a value means yes: as Go's `strconv.ParseBool` reads it, and so BuildKit and buildx.
+#[must_use]
+pub fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
 /// Splits one line of CSV into its fields.
 ///
 /// # Errors

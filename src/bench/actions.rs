@@ -3,6 +3,7 @@ use url::Url;
 
 use super::forward::Forwarder;
 use super::sample::Traffic;
+use crate::attributes;
 use crate::oci::secret::Secret;
 
 /// The service that the environment names.
@@ -18,8 +19,8 @@ impl Service {
     /// Reads a runner's variables; none when they do not name a service.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let variable = |name| variable(name).filter(|value| !value.is_empty());
-        let is_second = variable("ACTIONS_CACHE_SERVICE_V2")
-            .is_some_and(|value| ["1", "t", "true"].contains(&value.to_ascii_lowercase().as_str()));
+        let is_second =
+            variable("ACTIONS_CACHE_SERVICE_V2").is_some_and(|value| attributes::is_true(&value));
         let name = if is_second { "ACTIONS_RESULTS_URL" } else { "ACTIONS_CACHE_URL" };
         let url = Url::parse(&variable(name)?).ok()?;
         url.host_str()?;

@@ -7,6 +7,8 @@
 //! | any other | an image of that tag, such as `pr-7` or `v2` | a push with inline cache |
 use serde::{Deserialize, Serialize};
 
+use crate::oci::reference::is_valid_tag;
+
 /// The name of the registry cache.
 pub const BUILDCACHE: &str = "buildcache";
 /// The name of GitHub's cache service.
@@ -53,12 +55,7 @@ impl Caches {
     /// What of them cannot be imported.
     #[must_use]
     pub fn unreadable(&self) -> Option<&'static str> {
-        let is_tag = |name: &str| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            let starts = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            name.len() <= 128 && name.starts_with(starts) && name.chars().all(plain)
-        };
-        let wrong = self.names().any(|name| !is_tag(name));
+        let wrong = self.names().any(|name| !is_valid_tag(name));
         wrong.then_some("`cache-from` takes `buildcache`, `gha` and tags")
     }
 

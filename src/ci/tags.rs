@@ -16,6 +16,8 @@ use crate::cache::hierarchy::SHARED_TAG;
 use crate::fault::{Classified, Fault};
 use crate::oci::digest::Digest;
 
+pub use crate::oci::reference::is_valid_tag;
+
 /// The longest tag that registries accept.
 const TAG_MAX: usize = 128;
 /// How many digits of a branch name's hash tell apart names that look alike in a tag.
@@ -255,16 +257,6 @@ pub(crate) fn branch_slug(branch: &str, room: usize) -> String {
     slug.truncate(slug.trim_end_matches('-').len());
     let mark = &Digest::of(branch.as_bytes()).hex()[..MARK];
     if slug.is_empty() { mark.to_owned() } else { format!("{slug}-{mark}") }
-}
-
-/// Whether registries accept `tag`: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
-#[must_use]
-pub fn is_valid_tag(tag: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let first = tag.bytes().next().is_some_and(word);
-    first
-        && tag.len() <= TAG_MAX
-        && tag.bytes().all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
 }
 
 #[cfg(test)]

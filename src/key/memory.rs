@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::session::filesync::listing::{Kind, Listed};
+use crate::engine::session::filesync::listing::Listed;
 use crate::oci::digest::Digest;
 use tree::{Known, Tree};
 
@@ -53,14 +53,7 @@ impl Stats {
             for time in [file.modified, file.changed] {
                 record.extend_from_slice(&time.to_le_bytes());
             }
-            let (kind, rest): (u8, &[u8]) = match &file.kind {
-                Kind::Regular => (0, &[]),
-                Kind::HardLink(first) => (1, first),
-                Kind::Directory => (2, &[]),
-                Kind::Symlink(target) => (3, target),
-                // Their numbers change with their change time alone.
-                Kind::Special(..) => (4, &[]),
-            };
+            let (kind, rest) = file.kind.record();
             record.push(kind);
             for text in [&file.path, rest] {
                 record.extend_from_slice(&(text.len() as u64).to_le_bytes());

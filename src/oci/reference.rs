@@ -335,12 +335,17 @@ fn is_component(component: &str) -> bool {
             .all(separator_fits)
 }
 
-fn check_tag(reference: &str, tag: &str) -> Result<(), ReferenceError> {
+/// Whether registries accept `tag`: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+#[must_use]
+pub fn is_valid_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let fits = tag.len() <= TAG_MAX
+    tag.len() <= TAG_MAX
         && tag.bytes().next().is_some_and(word)
-        && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-');
-    if fits {
+        && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+}
+
+fn check_tag(reference: &str, tag: &str) -> Result<(), ReferenceError> {
+    if is_valid_tag(tag) {
         return Ok(());
     }
     Err(ReferenceError::Tag { reference: reference.to_owned(), tag: tag.to_owned() })

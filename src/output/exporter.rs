@@ -251,11 +251,11 @@ fn destination_path(
     Ok(path)
 }
 
-/// Go's `strconv.ParseBool`, which reads these attributes in BuildKit.
 fn is_true(value: Option<&String>) -> bool {
-    value.is_some_and(|v| matches!(v.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
+    value.is_some_and(|value| attributes::is_true(value))
 }
 
+/// The other half of [`attributes::is_true`].
 fn is_false(value: Option<&String>) -> bool {
     value.is_some_and(|v| matches!(v.as_str(), "0" | "f" | "F" | "false" | "FALSE" | "False"))
 }

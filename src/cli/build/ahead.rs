@@ -20,13 +20,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Plan;
 use super::graphs::Graphs;
 use super::solving::Solving;
+use crate::attributes::is_true;
 use crate::cache::watch::Watch;
 use crate::engine::client::Client;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{CacheEntry, Export, ExportTarget, SolveRequest, solve};
 use crate::oci::digest::Digest;
 use crate::plan::dockerfile::Compiled;
-use crate::plan::llb::{Definition, Vertex};
+use crate::plan::llb::inputs;
 
 /// How often is looked for finished steps. A build that takes no longer packs nothing ahead.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -36,6 +37,15 @@ const IMAGES: [&str; 3] = ["image", "oci", "docker"];
 const PACKING: [&str; 3] = ["compression", "compression-level", "force-compression"];
 
 type Attributes = BTreeMap<String, String>;
+
+/// How the exports will want layers packed.
+#[derive(Debug)]
+struct Wanted {
+    /// Those of the image.
+    image: Attributes,
+    /// All others, if a cache of all stages is written.
+    cache: Option<Attributes>,
+}
 
 /// A step whose layer an export will want.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,22 +67,20 @@ impl Solving<'_> {
         if !self.imports.is_empty() {
             return None;
         }
-        let (exports, caches) = (&self.exports, &self.job.caches.exports);
         let packer = Packer {
-            layers: layers(compiled, exports, caches),
+            wanted: Wanted::of(&self.exports, &self.job.caches.exports)?,
             compiled: compiled.clone(),
             client: self.client.clone(),
             graphs: self.graphs.clone(),
             entitlements: self.job.request.entitlements.clone(),
             watch: watch.clone(),
         };
-        let is_worth_it = !packer.layers.is_empty();
-        is_worth_it.then(|| AbortOnDropHandle::new(tokio::spawn(packer.run())))
+        Some(AbortOnDropHandle::new(tokio::spawn(packer.run())))
     }
 }
 
 struct Packer {
-    layers: Vec<Layer>,
+    wanted: Wanted,
     compiled: std::sync::Arc<Compiled>,
     client: Client,
     graphs: Graphs,
@@ -81,19 +89,22 @@ struct Packer {
 }
 
 impl Packer {
-    async fn run(mut self) {
+    async fn run(self) {
         let mut clock = tokio::time::interval(PERIOD);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         clock.tick().await;
-        while !self.layers.is_empty() {
-            clock.tick().await;
-            for layer in take_finished(&mut self.layers, &self.graphs.originals(self.watch.ran())) {
+        clock.tick().await;
+        // Most builds have ended by now, and never look at their steps for this.
+        let mut layers = layers(&self.compiled, &self.wanted);
+        while !layers.is_empty() {
+            for layer in take_finished(&mut layers, &self.graphs.originals(self.watch.ran())) {
                 // From here on the exporters do it themselves. What they do not find packed as it
                 // should be they would pack again, so the first failure is the last.
                 if self.watch.is_exporting() || !self.pack(layer).await {
                     return;
                 }
             }
+            clock.tick().await;
         }
     }
 
@@ -115,39 +126,47 @@ impl Packer {
     }
 }
 
+impl Wanted {
+    /// What the exports will want; nothing where they want no layers, or several ways of packing.
+    fn of(exports: &[Export], caches: &[CacheEntry]) -> Option<Self> {
+        let images = || exports.iter().filter(|export| IMAGES.contains(&export.kind.as_str()));
+        let written = || caches.iter().filter(|entry| entry.kind != "inline");
+        let rewrites = |export: &Export| {
+            export.attributes.get("rewrite-timestamp").is_some_and(|value| is_true(value))
+        };
+        if images().any(rewrites) {
+            return None;
+        }
+        let cache = written().next().map(|entry| packing(&entry.attributes));
+        let mut of_images = images().map(|export| packing(&export.attributes));
+        let first = of_images.next();
+        if of_images.any(|other| Some(&other) != first.as_ref()) {
+            return None;
+        }
+        let image = first.or_else(|| cache.clone())?;
+        let is_whole =
+            |entry: &CacheEntry| entry.attributes.get("mode").is_some_and(|mode| mode == "max");
+        Some(Self { image, cache: cache.filter(|_| written().any(is_whole)) })
+    }
+}
+
 /// The layers that the exports will want: of the image first, so that none of them gets packed as
 /// the cache wants it.
-fn layers(compiled: &Compiled, exports: &[Export], caches: &[CacheEntry]) -> Vec<Layer> {
-    let images: Vec<_> = exports.iter().filter(|e| IMAGES.contains(&e.kind.as_str())).collect();
-    let written: Vec<_> = caches.iter().filter(|entry| entry.kind != "inline").collect();
-    let is_on =
-        |attributes: &Attributes, name: &str| attributes.get(name).is_some_and(|v| v == "true");
-    if images.iter().any(|export| is_on(&export.attributes, "rewrite-timestamp")) {
-        return Vec::new();
-    }
-    let mut of_image = images.iter().map(|export| packing(&export.attributes));
-    let of_cache = written.first().map(|entry| packing(&entry.attributes));
-    let first = of_image.next();
-    let differ = of_image.any(|other| Some(&other) != first.as_ref());
-    let (Some(image), false) = (first.or_else(|| of_cache.clone()), differ) else {
-        return Vec::new();
-    };
-    let whole =
-        written.iter().any(|entry| entry.attributes.get("mode").is_some_and(|m| m == "max"));
-    let of_cache = of_cache.filter(|_| whole);
+fn layers(compiled: &Compiled, wanted: &Wanted) -> Vec<Layer> {
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for (platform, compiled) in compiled.platforms.iter().enumerate() {
         let definition = &compiled.definition;
-        let own = image_steps(definition);
-        let outputs = outputs(definition);
-        for vertex in &definition.vertices {
-            let (step, op) = (vertex.digest, vertex.op());
+        let ops: Vec<(Digest, pb::Op)> =
+            definition.vertices.iter().map(|vertex| (vertex.digest, vertex.op())).collect();
+        let own = image_steps(definition.head(), &ops);
+        let outputs = outputs(&ops);
+        for (step, op) in ops {
             let makes_layer = matches!(op.op, Some(pb::op::Op::Exec(_) | pb::op::Op::File(_)));
             let (true, Some(&output)) = (makes_layer, outputs.get(&step)) else { continue };
             let below = below(&op);
             let layer = |attributes| Layer { platform, step, output, below, attributes };
-            match (own.contains(&step), &of_cache) {
-                (true, _) => first.push(layer(image.clone())),
+            match (own.contains(&step), &wanted.cache) {
+                (true, _) => first.push(layer(wanted.image.clone())),
                 (false, Some(cache)) => second.push(layer(cache.clone())),
                 (false, None) => {}
             }
@@ -164,26 +183,24 @@ fn packing(attributes: &Attributes) -> Attributes {
     found.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// The steps whose layers the image has.
-fn image_steps(definition: &Definition) -> BTreeSet<Digest> {
-    let mut found = BTreeSet::from_iter(definition.head());
+/// The steps whose layers the image has, which is what `head` makes.
+fn image_steps(head: Option<Digest>, ops: &[(Digest, pb::Op)]) -> BTreeSet<Digest> {
+    let mut found = BTreeSet::from_iter(head);
     // Inputs come before those who take them.
-    for vertex in definition.vertices.iter().rev().filter(|vertex| !vertex.op().inputs.is_empty()) {
-        if found.contains(&vertex.digest) {
-            found.extend(below(&vertex.op()));
+    for (step, op) in ops.iter().rev() {
+        if found.contains(step) {
+            found.extend(below(op));
         }
     }
     found
 }
 
 /// Which of a step's results others take; the first one where they take several.
-fn outputs(definition: &Definition) -> BTreeMap<Digest, i64> {
+fn outputs(ops: &[(Digest, pb::Op)]) -> BTreeMap<Digest, i64> {
     let mut outputs = BTreeMap::new();
-    for input in definition.vertices.iter().flat_map(|vertex: &Vertex| vertex.op().inputs) {
-        if let Ok(digest) = input.digest.parse() {
-            let known = outputs.entry(digest).or_insert(input.index);
-            *known = input.index.min(*known);
-        }
+    for (digest, index) in ops.iter().flat_map(|(_, op)| inputs(op)) {
+        let known = outputs.entry(digest).or_insert(index);
+        *known = index.min(*known);
     }
     outputs
 }
@@ -207,11 +224,11 @@ fn below(op: &pb::Op) -> Vec<Digest> {
 /// those that it lies on.
 fn take_finished(layers: &mut Vec<Layer>, ran: &BTreeSet<Digest>) -> Vec<Layer> {
     let finished: Vec<Layer> = layers.extract_if(.., |layer| ran.contains(&layer.step)).collect();
-    let covers = |layer: &Layer, other: &Layer| {
-        layer.below.contains(&other.step) && layer.attributes == other.attributes
-    };
-    let is_top: Vec<bool> =
-        finished.iter().map(|layer| !finished.iter().any(|other| covers(other, layer))).collect();
+    let lower =
+        finished.iter().flat_map(|layer| layer.below.iter().map(|b| (*b, &layer.attributes)));
+    let covered: BTreeSet<(Digest, &Attributes)> = lower.collect();
+    let is_top = |layer: &Layer| !covered.contains(&(layer.step, &layer.attributes));
+    let is_top: Vec<bool> = finished.iter().map(is_top).collect();
     finished.into_iter().zip(is_top).filter_map(|(layer, top)| top.then_some(layer)).collect()
 }
 
@@ -251,7 +268,8 @@ mod tests {
             let name = &vertex.metadata.description["llb.customname"];
             name.rsplit(' ').next().unwrap().to_owned()
         };
-        let layers = layers(&compiled, exports, caches);
+        let wanted = Wanted::of(exports, caches);
+        let layers = wanted.map_or_else(Vec::new, |wanted| layers(&compiled, &wanted));
         let how = |layer: &Layer| layer.attributes.get("compression").cloned().unwrap_or_default();
         layers.iter().map(|layer| (name(layer), how(layer))).collect()
     }
@@ -287,7 +305,8 @@ mod tests {
     fn a_layer_comes_with_those_that_it_lies_on() {
         let compiled = compiled();
         let max = cache("registry", &[("mode", "max")]);
-        let mut left = layers(&compiled, &[export("image", &[])], &[max]);
+        let wanted = Wanted::of(&[export("image", &[])], &[max]).unwrap();
+        let mut left = layers(&compiled, &wanted);
         let ran: BTreeSet<Digest> =
             left.iter().filter(|layer| layer.attributes.is_empty()).map(|l| l.step).collect();
         assert_eq!(ran.len(), 6);

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use buildkit_rs_proto::pb;
 use clap::Args;
-use prost::Message as _;
 
 use super::Plan;
 use super::solving::{Ended, Solving, Work};
+use crate::attributes::is_true;
 use crate::cache::predict::CacheRef;
 use crate::cache::watch::Watch;
 use crate::cache::{faults, hierarchy};
@@ -81,7 +81,7 @@ fn pushes_to(exports: &[Export], repository: &str) -> bool {
         ImageReference::parse(name).is_ok_and(|name| name.same_repository(&repository))
     };
     exports.iter().any(|export| {
-        let pushes = export.attributes.get("push").is_some_and(|push| push == "true");
+        let pushes = export.attributes.get("push").is_some_and(|push| is_true(push));
         let names = export.attributes.get("name").map_or("", String::as_str);
         pushes && names.split(',').any(into)
     })
@@ -240,13 +240,13 @@ fn finished_parts(
 ) -> Vec<pb::Definition> {
     let mut taken = BTreeSet::new();
     for vertex in definition.vertices.iter().filter(|vertex| finished.contains(&vertex.digest)) {
-        taken.extend(inputs(vertex).into_iter().map(|(digest, _)| digest));
+        taken.extend(vertex.inputs().into_iter().map(|(digest, _)| digest));
     }
     let mut parts = Vec::new();
     let mut seen = BTreeSet::new();
     for vertex in &definition.vertices {
         // Which of a step's results is wanted, only those who take it know.
-        for (digest, output) in inputs(vertex) {
+        for (digest, output) in vertex.inputs() {
             let is_end = finished.contains(&digest) && !taken.contains(&digest);
             if is_end && seen.insert((digest, output)) {
                 parts.push(definition.part(digest, output));
@@ -254,10 +254,4 @@ fn finished_parts(
         }
     }
     parts
-}
-
-fn inputs(vertex: &Vertex) -> Vec<(Digest, i64)> {
-    let Ok(op) = pb::Op::decode(vertex.bytes.clone()) else { return Vec::new() };
-    let read = |input: pb::Input| Some((input.digest.parse().ok()?, input.index));
-    op.inputs.into_iter().filter_map(read).collect()
 }

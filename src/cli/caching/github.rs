@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::CacheArgs;
+use crate::attributes::is_true;
 use crate::cache::hierarchy::{Situation, Writer};
 use crate::ci::environment::Environment;
 use crate::ci::event::{Event, Subject};
@@ -46,11 +47,6 @@ fn fill_from(attributes: &mut BTreeMap<String, String>, variable: impl Fn(&str) 
             }
         }
     }
-}
-
-/// Whether a variable means yes, as buildx reads it.
-fn is_true(value: &str) -> bool {
-    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
 /// Whether the service is that of github.com, whose content the engine can list with a token.

@@ -125,13 +125,7 @@ fn traces(
 
 /// Feeds what is known of a file without reading it into a digest.
 fn glance(hash: &mut Sha256, file: &Listed) {
-    let (kind, rest): (u8, &[u8]) = match &file.kind {
-        Kind::Regular => (0, &[]),
-        Kind::HardLink(first) => (1, first),
-        Kind::Directory => (2, &[]),
-        Kind::Symlink(target) => (3, target),
-        Kind::Special(..) => (4, &[]),
-    };
+    let (kind, rest) = file.kind.record();
     let mut numbers = [0; 21];
     numbers[0] = kind;
     numbers[1..5].copy_from_slice(&file.mode.to_le_bytes());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::session::filesync::listing::Kind;
 
 fn file() -> Listed {
     Listed {

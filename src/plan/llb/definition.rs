@@ -57,11 +57,9 @@ impl Definition {
     pub fn part(&self, head: Digest, output: i64) -> pb::Definition {
         let mut needed = BTreeSet::from([head]);
         // Inputs come before those who take them, so one walk back finds them all.
-        for vertex in self.vertices.iter().rev().filter(|vertex| !vertex.op().inputs.is_empty()) {
+        for vertex in self.vertices.iter().rev() {
             if needed.contains(&vertex.digest) {
-                let inputs = vertex.op().inputs;
-                needed
-                    .extend(inputs.iter().filter_map(|input| input.digest.parse::<Digest>().ok()));
+                needed.extend(vertex.inputs().into_iter().map(|(digest, _)| digest));
             }
         }
         let kept = self.vertices.iter().filter(|vertex| needed.contains(&vertex.digest));
@@ -99,6 +97,19 @@ impl Vertex {
         // The bytes come from this module's encoder.
         pb::Op::decode(self.bytes.clone()).unwrap_or_default()
     }
+
+    /// The vertices whose results it takes, and which of their results.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<(Digest, i64)> {
+        inputs(&self.op())
+    }
+}
+
+/// The vertices whose results `op` takes, and which of their results.
+#[must_use]
+pub fn inputs(op: &pb::Op) -> Vec<(Digest, i64)> {
+    let read = |input: &pb::Input| Some((input.digest.parse().ok()?, input.index));
+    op.inputs.iter().filter_map(read).collect()
 }
 
 /// What [`Graph::marshal`] adds to a vertex of its own accord.

@@ -21,7 +21,7 @@ mod source_map;
 mod state;
 pub mod wire;
 
-pub use definition::{Definition, Vertex};
+pub use definition::{Definition, Vertex, inputs};
 pub use env::EnvList;
 pub use graph::{FileAction, Graph, Node, NodeId, Op, base_input};
 pub use metadata::{Metadata, ProgressGroup};

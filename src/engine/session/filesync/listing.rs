@@ -57,6 +57,20 @@ pub enum Kind {
     Special(u32, u32),
 }
 
+impl Kind {
+    /// A number for the kind, and where a link leads. A device's numbers change with its change time alone.
+    #[must_use]
+    pub fn record(&self) -> (u8, &[u8]) {
+        match self {
+            Self::Regular => (0, &[]),
+            Self::HardLink(first) => (1, first),
+            Self::Directory => (2, &[]),
+            Self::Symlink(target) => (3, target),
+            Self::Special(..) => (4, &[]),
+        }
+    }
+}
+
 /// Lists what a transfer of `root` would announce, in its order.
 ///
 /// `follow` are paths to take with what their links lead to, all when empty; `exclude` are patterns
