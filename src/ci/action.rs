@@ -53,6 +53,7 @@ const FLAGS: &[(&str, &str, Kind)] = &[
     ("cgroup-parent", "--cgroup-parent", Kind::Text),
     ("explain", "--explain", Kind::Switch),
     ("file", "--file", Kind::Text),
+    ("history", "--history", Kind::Switch),
     ("labels", "--label", Kind::Lines),
     ("load", "--load", Kind::Switch),
     ("locked", "--locked", Kind::Switch),

@@ -7,6 +7,7 @@ mod check;
 mod events;
 mod graphs;
 mod guard;
+mod history;
 mod load;
 mod mounts;
 mod native;
@@ -74,21 +75,24 @@ pub(super) struct Build {
     /// What compiles the Dockerfile: `native`, the engine's `dockerfile.v0`, or a frontend image
     #[arg(long, value_name = "FRONTEND", default_value = "native")]
     frontend: String,
-    /// Look for an image with the same content key before building, and push its key after
-    #[arg(long, env = "KITWRIGHT_REUSE", overrides_with = "no_reuse")]
+    /// Look for an image with the same content key before building, and push its key after; the default where
+    /// `KITWRIGHT_REUSE` is `true`
+    #[arg(long, overrides_with = "no_reuse")]
     reuse: bool,
     /// Build in any case
     #[arg(long, overrides_with = "reuse")]
     no_reuse: bool,
+    // A flag with a variable of its own would be in conflict with its opposite.
+    #[arg(long, env = "KITWRIGHT_REUSE", hide = true)]
+    reuse_by_default: bool,
     /// Build anew what is older than this and could have changed on the network, e.g. `12h`, `7d`
     #[arg(long, value_name = "AGE", default_value = "7d", value_parser = reuse::parse_duration)]
     reuse_max_age: Duration,
     /// Say why steps ran again, also from what is kept beside the image, and keep that there
     #[arg(long, env = "KITWRIGHT_EXPLAIN")]
     explain: bool,
-    /// Leave no record in the daemon's build history; the private engine never keeps one
-    #[arg(long)]
-    no_history: bool,
+    #[command(flatten)]
+    history: history::HistoryArgs,
     /// Check the Dockerfile and build nothing
     #[arg(long)]
     check: bool,
@@ -154,7 +158,7 @@ impl Build {
     }
 
     const fn reuses(&self) -> bool {
-        self.reuse && !self.no_reuse
+        (self.reuse || self.reuse_by_default) && !self.no_reuse
     }
 
     fn start_engine(&self) -> Result<Starting, Failure> {

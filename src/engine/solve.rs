@@ -33,7 +33,8 @@ pub struct SolveRequest {
     pub cache_exports: Vec<CacheEntry>,
     /// Rights that steps may use, such as `network.host`.
     pub entitlements: Vec<String>,
-    /// Keeps the build out of the daemon's history.
+    /// Keeps the build out of the daemon's history, whose records are written and synced while the
+    /// client waits. Nothing else depends on it: attestations and usage are made either way.
     pub internal: bool,
 }
 

@@ -10,6 +10,7 @@ mod cache;
 mod explain;
 mod fate;
 mod footprint;
+mod history;
 mod interop;
 mod kit;
 mod load;

@@ -113,6 +113,14 @@ fn no_reuse_builds_in_any_case() {
     assert!(!built.stderr.contains("reused"), "{}", built.stderr);
     // Whichever comes last counts.
     build_more(&project, &name, false, &["--no-reuse", "--reuse"]).ok();
+    // The variable is the default for both.
+    let base = base(&project);
+    let args = ["build", ".", "--build-context", &base, "--push", "-t", &name];
+    let nowhere = ["--builder", "unix:///no/such/engine.sock"];
+    let env = [("KITWRIGHT_REUSE", "true")];
+    project.with_env(&[&args[..], &nowhere].concat(), &env).ok();
+    let taken_back = [&args[..], &nowhere, &["--no-reuse"]].concat();
+    project.with_env(&taken_back, &env).fails(3, &["/no/such/engine.sock"]);
 }
 
 #[test]

@@ -132,8 +132,8 @@ impl<'a> Solving<'a> {
             done: BTreeSet::new(),
             graphs: Graphs::default(),
             filling: None,
-            // A record is written and synced before a build may end; nobody reads the private engine's.
-            internal: job.args.no_history || builder.is_private(),
+            // Nobody could read the private engine's.
+            internal: builder.is_private() || !job.args.history.keeps_record(),
             broke: false,
             anew_tries: 0,
             is_guarded: !builder.is_private(),
