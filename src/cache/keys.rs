@@ -147,7 +147,13 @@ fn step(vertex: &Vertex, positions: &BTreeMap<String, usize>, chains: &ImageChai
     }
 }
 
-fn platform(platform: &pb::Platform) -> Platform {
+/// The key of an image.
+pub(super) fn image(source: &pb::SourceOp, platform: &Platform) -> Root {
+    source::root(source, Some(platform), &ImageChains::default())
+}
+
+/// The platform of an op, as the engine understands it.
+pub(super) fn platform(platform: &pb::Platform) -> Platform {
     let platform = Platform {
         os: platform.os.clone(),
         architecture: platform.architecture.clone(),

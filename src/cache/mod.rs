@@ -8,4 +8,5 @@ pub mod keys;
 pub mod mounts;
 pub mod predict;
 pub mod probe;
+pub mod rest;
 pub mod watch;

@@ -12,6 +12,7 @@ mod load;
 mod mounts;
 mod native;
 mod outputs;
+mod partial;
 mod planning;
 mod request;
 mod result;

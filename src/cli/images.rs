@@ -7,10 +7,10 @@ use futures_util::future::join_all;
 
 use crate::fault::chain;
 use crate::oci::digest::Digest;
-use crate::oci::manifest::{Descriptor, Manifest, candidates};
 use crate::oci::platform::Platform;
 use crate::oci::reference::ImageReference;
 use crate::oci::registry::{Client, RegistryError};
+use crate::oci::store::layout;
 use crate::plan::dockerfile::resolver::{
     ImagePlace, ImageQuery, ImageResolver, KnownImages, ResolveError, ResolvedImage,
 };
@@ -121,22 +121,9 @@ pub(super) fn layout_config(
     digest: Digest,
     platform: &Platform,
 ) -> Result<Bytes, String> {
-    let blob = |digest: Digest| {
-        let path = layout.join("blobs/sha256").join(digest.hex());
-        fs_err::read(path).map(Bytes::from).map_err(|error| error.to_string())
+    let read = || {
+        let image = layout::image(layout, digest, platform)?;
+        layout::read(layout, image.config.digest)
     };
-    let parse = |bytes: &[u8]| Manifest::parse(None, bytes).map_err(|error| chain(&error));
-    let image = match parse(&blob(digest)?)? {
-        Manifest::Image(image) => image,
-        Manifest::Index(index) => {
-            let chosen: Option<&Descriptor> =
-                candidates(&index.manifests, platform).into_iter().next();
-            let chosen = chosen.ok_or_else(|| format!("it has no image for {platform}"))?;
-            match parse(&blob(chosen.digest)?)? {
-                Manifest::Image(image) => image,
-                Manifest::Index(_) => return Err("its index points to another index".into()),
-            }
-        }
-    };
-    blob(image.config.digest)
+    read().map_err(|error: std::io::Error| chain(&error))
 }

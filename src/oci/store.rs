@@ -19,6 +19,7 @@ use super::registry::{FetchedManifest, RegistryError};
 
 mod archive;
 mod error;
+pub mod layout;
 mod pull;
 
 pub use archive::ArchiveKind;

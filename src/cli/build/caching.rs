@@ -145,13 +145,20 @@ impl Solving<'_> {
                 continue;
             }
             let strict = entry.attributes.get("ignore-error").is_some_and(|value| value == "false");
-            let work = Work {
-                caches: vec![entry],
+            let work = || Work {
+                caches: vec![entry.clone()],
                 only: Some(name.clone()),
                 parts: parts.to_vec(),
                 ..Work::default()
             };
-            match self.export_one(work, builder, deadline).await {
+            let mut outcome = self.export_one(work(), builder, deadline).await;
+            while let Err(Refused::Because(reason)) = &outcome
+                && self.fetches_rest(reason).await
+            {
+                self.next_round(&Watch::default());
+                outcome = self.export_one(work(), builder, deadline).await;
+            }
+            match outcome {
                 Ok(()) => {}
                 Err(Refused::Interrupted) => return Err(SolveError::Cancelled.into()),
                 Err(Refused::Because(reason)) => {

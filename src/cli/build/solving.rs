@@ -55,6 +55,8 @@ pub(super) struct Solving<'a> {
     pub(super) broke: bool,
     /// How often what caches had served was run in place of that.
     anew_tries: u32,
+    /// How often the rest of base images was fetched.
+    pub(super) rest_tries: u32,
     /// Whether nobody could replace the engine if it hung in a cache import.
     is_guarded: bool,
 }
@@ -136,6 +138,7 @@ impl<'a> Solving<'a> {
             internal: builder.is_private() || !job.args.history.keeps_record(),
             broke: false,
             anew_tries: 0,
+            rest_tries: 0,
             is_guarded: !builder.is_private(),
         })
     }
@@ -178,6 +181,12 @@ impl<'a> Solving<'a> {
                 }
                 Err(Ended::Failed(error)) => {
                     let message = fetch_failure(&error);
+                    if let Some(message) = &message
+                        && self.fetches_rest(message).await
+                    {
+                        self.next_round(&watch);
+                        continue;
+                    }
                     let blamed = message.as_ref().map(|m| faults::culprits(m, &self.imports));
                     match (blamed, message) {
                         (Some(blamed), Some(message)) if !blamed.is_empty() => (blamed, message),

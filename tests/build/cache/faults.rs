@@ -93,7 +93,6 @@ fn a_build_goes_on_without_a_cache_whose_blob_breaks() {
     each(Place::ImportBlob, |lab, attack, told| {
         // Another engine each time: the layer must not be there already.
         let Some(engine) = fresh() else { return };
-        lab.bring_base(&engine);
         let from = lab.through("c");
         let times = ["--cache-stall-timeout=2s", "--cache-timeout=30s"];
         let flags = ["--cache-from", &from, "--build-arg", "LAST=2", times[0], times[1]];
@@ -225,7 +224,6 @@ fn an_archive_goes_to_a_pipe_whole_though_a_layer_breaks() {
         ("tar", Fault::StallAfter(200_000)),
     ] {
         let Some(engine) = fresh() else { return };
-        lab.bring_base(&engine);
         lab.proxy.clear();
         lab.proxy.add(Rule::new("GET", &lab.layer("c")).by("buildkit").fault(fault.clone()));
         let output = format!("type={kind},dest=-");

@@ -115,13 +115,6 @@ impl Lab {
         fixed.iter().chain(args).map(|&argument| argument.to_owned()).collect()
     }
 
-    /// Has `engine` fetch the base image. One that a failing build leaves half fetched from the client the
-    /// engine (0.32.2) cannot go on fetching (`unsupported offset`), whatever the caches do.
-    pub(crate) fn bring_base(&self, engine: &Engine) {
-        self.project.write("base.Dockerfile", "FROM busybox\nRUN true\n");
-        self.build(engine, &["-f", "base.Dockerfile"]).ok();
-    }
-
     /// Writes the cache of the whole build under `tag`, from an engine that no test reads with.
     pub(crate) fn fill(&self, tag: &str) -> Option<()> {
         let export = format!("type=registry,ref={},mode=max", self.direct(tag));

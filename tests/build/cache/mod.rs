@@ -4,5 +4,6 @@ mod faults;
 pub(crate) mod gha;
 mod kit;
 mod local;
+mod parts;
 mod requests;
 mod table;
