@@ -20,6 +20,7 @@ use crate::engine::asks::Asks;
 use crate::engine::programs::Programs;
 use crate::engine::state::{StateDir, StateError};
 use crate::fault::{Classified, Fault};
+use crate::oci::compression::Compression;
 use crate::plan::pattern::Patterns;
 
 mod prime;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub clients: Vec<Client>,
     /// Rounds of scenarios that do not say.
     pub rounds: u32,
+    /// How layers are compressed, if clients are told.
+    pub compression: Option<Compression>,
     /// What the engines must have.
     pub asks: Asks,
     /// The engine's programs.
@@ -292,6 +295,7 @@ impl Runner<'_> {
         let flags = scenario.flags.get(&client.name).cloned().unwrap_or_default();
         let mut task = Task::new(&work, place.address.as_deref());
         task.flags = &flags;
+        task.compression = self.plan.compression;
         task.reuse = scenario.reuse;
         task.export =
             scenario.export.then(|| self.plan.folder.join(format!("{}.tar", client.name)));

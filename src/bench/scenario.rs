@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::refs::Caches;
 use crate::fault::{Classified, Fault};
+use crate::oci::compression::Compression;
 
 /// The `[bench]` table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Settings {
     pub target: Option<String>,
     /// How often each scenario is measured.
     pub rounds: Option<u32>,
+    /// How layers that are pushed and exported are compressed; what is each client's default when
+    /// unset. `buildx-defaults` is never told.
+    pub compression: Option<Compression>,
     /// Which scenarios run when the command line names none.
     pub scenarios: Vec<String>,
     /// The stages that `incremental` changes; all that can be changed when empty.

@@ -28,6 +28,8 @@ pub struct Report {
     pub comment: bool,
     /// The references to publish.
     pub tags: Vec<String>,
+    /// How the image is pushed, as `--output` has it; nothing where it is not.
+    pub outputs: Option<String>,
     /// Labels that say what the image was built from.
     pub labels: Vec<String>,
     /// The commit that the image is built from.
@@ -101,6 +103,7 @@ impl Report {
             run: None,
             key: None,
             locked: false,
+            outputs: None,
         })
     }
 }

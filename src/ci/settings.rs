@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::fault::{Classified, Fault};
+use crate::oci::compression::Compression;
 use crate::oci::reference::{ImageReference, ReferenceError};
 
 /// The name of the file that holds the table, beside the Dockerfile.
@@ -22,6 +23,8 @@ pub struct Settings {
     pub touch: Option<Vec<String>>,
     /// Branches whose every push moves a tag, and that tag.
     pub branches: BTreeMap<String, String>,
+    /// How the layers of published images are compressed.
+    pub compression: Compression,
     /// How many digits of a commit `{branch}-sha-{commit}` carries.
     pub short_sha: usize,
     /// The first word of a comment that asks for regeneration.
@@ -41,6 +44,7 @@ impl Default for Settings {
             workflow: "build-ci-image.yml".to_owned(),
             touch: None,
             branches: branches.map(|(branch, tag)| (branch.to_owned(), tag.to_owned())).into(),
+            compression: Compression::Zstd,
             short_sha: 7,
             command: "/regen".to_owned(),
             comment_author: "github-actions[bot]".to_owned(),
@@ -127,6 +131,16 @@ impl Settings {
             Ok(text) => Self::parse(&text, &path),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(SettingsError::Read { path, source }),
+        }
+    }
+
+    /// How images are pushed, as `--output` has it.
+    #[must_use]
+    pub fn output(&self) -> String {
+        match self.compression {
+            // The engine does that anyway: the image's content key is then that of a plain `--push`.
+            Compression::Gzip => "type=registry".to_owned(),
+            other => format!("type=registry,compression={}", other.name()),
         }
     }
 
@@ -259,6 +273,7 @@ mod tests {
     fn misspelled_fields_and_bad_values_are_refused() {
         assert!(parse("[ci]\nimages = \"x\"").is_err());
         assert!(parse("[ci]\nimage = \"ghcr.io/a/b:v2\"").expect_err("tag").contains("has a tag"));
+        assert!(parse("[ci]\ncompression = \"lzma\"").is_err());
         assert!(parse("[ci]\nshort-sha = 3").expect_err("short").contains("between 7 and 40"));
         assert!(parse("[ci]\ntouch = [\":(top)x\"]").expect_err("glob").contains("path pattern"));
     }

@@ -208,6 +208,7 @@ impl Bench {
             scenarios,
             stages: settings.stages.clone(),
             rounds: self.rounds.or(settings.rounds).unwrap_or(3),
+            compression: settings.compression,
             asks: self.asks()?,
             programs: Programs::find(state)?,
             service: Service::from_variables(|name| std::env::var(name).ok()),
@@ -362,7 +363,8 @@ fn lock(folder: &Path) -> Result<std::fs::File, BenchError> {
 /// What decides whether two runs took samples of the same.
 fn digest(plan: &Plan) -> String {
     let scenarios = serde_json::to_string(&plan.scenarios).unwrap_or_default();
-    let text = format!("{:?}\n{scenarios}\n{:?}\n{:?}", plan.work, plan.stages, plan.asks);
+    let Plan { work, stages, asks, compression, .. } = plan;
+    let text = format!("{work:?}\n{scenarios}\n{stages:?}\n{asks:?}\n{compression:?}");
     let digest = Sha256::digest(text.as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

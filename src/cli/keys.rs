@@ -13,6 +13,7 @@ use crate::key::graph::GraphError;
 use crate::key::memory::Memory;
 use crate::key::{ContentKey, KeyError, description};
 use crate::oci::reference::ImageReference;
+use crate::output::exporter::Output;
 use crate::plan::dockerfile::options::MainContext;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
 
@@ -135,8 +136,17 @@ pub(super) fn description(key: &str, args: &SourceArgs) -> Result<String, Failur
     Ok(text.ok_or(UnknownKey::There { key: reference })?)
 }
 
+/// Settings beside the graph that shape the image that `outputs` push.
+pub(super) fn shaping(outputs: &[Output], options: &CompileOptions) -> BTreeMap<String, String> {
+    let pushed = outputs.iter().filter(|output| output.pushes()).flat_map(Output::shape);
+    let mut shaping: BTreeMap<String, String> =
+        pushed.map(|(name, value)| (format!("exporter:{name}"), value.clone())).collect();
+    shaping.extend(build_arguments(options));
+    shaping
+}
+
 /// Build arguments that shape the image without being in its graph.
-pub(super) fn build_arguments(options: &CompileOptions) -> BTreeMap<String, String> {
+fn build_arguments(options: &CompileOptions) -> BTreeMap<String, String> {
     let shapes = |name: &str| name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH";
     options
         .build_args

@@ -17,6 +17,7 @@ use crate::cache::predict::{Needed, Outcome, Prediction, Stage, Step};
 use crate::cli::keys;
 use crate::fault::{Classified, Fault};
 use crate::key::ContentKey;
+use crate::output::exporter::Output;
 use crate::plan::dockerfile::{Compiled, CompiledPlatform};
 use crate::plan::llb::Vertex;
 
@@ -27,6 +28,10 @@ pub(super) struct Plan {
     source: SourceArgs,
     #[command(flatten)]
     cache: CacheArgs,
+    /// How the image would be pushed, as `kitwright build` has it: compression, for one, is part of
+    /// the content key
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Vec<String>,
     /// Compare with another content key: one that this machine has computed, or `REPOSITORY:key-…`
     #[arg(long, value_name = "KEY")]
     diff: Option<String>,
@@ -60,6 +65,9 @@ impl Classified for PlanError {
 
 impl Plan {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let outputs: Result<Vec<Output>, _> =
+            self.output.iter().map(|output| Output::parse(output)).collect();
+        let outputs = outputs?;
         let source = Source::read(&self.source)?;
         if source.dockerfile.text.is_none() {
             return Err(PlanError::RemoteDockerfile.into());
@@ -83,7 +91,7 @@ impl Plan {
         })?;
         let moved = Subject::new(&source, compiled.clone(), &options).and_then(|made| made.moved());
         let moved = moved.unwrap_or_default();
-        let shaping = keys::build_arguments(&options);
+        let shaping = keys::shaping(&outputs, &options);
         let key = keys::content_key(&source, &compiled, &options, &shaping)?;
         let text = match (self.format, &self.diff) {
             (_, Some(other)) => {

@@ -9,6 +9,18 @@ use std::path::{Path, PathBuf};
 use crate::attributes::{self, AttributesError};
 use crate::fault::{Classified, Fault};
 
+/// Exporter attributes that say where an image goes, not what it is.
+const PLACES: [&str; 8] = [
+    "name",
+    "push",
+    "unpack",
+    "store",
+    "push-by-digest",
+    "registry.insecure",
+    "dangling-name-prefix",
+    "name-canonical",
+];
+
 /// What the exporter makes of a build's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExporterKind {
@@ -213,6 +225,11 @@ impl Output {
     #[must_use]
     pub fn pushes(&self) -> bool {
         self.kind == ExporterKind::Image && is_true(self.attributes.get("push"))
+    }
+
+    /// The attributes that shape the image: all but those that say where it goes.
+    pub fn shape(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.attributes.iter().filter(|(name, _)| !PLACES.contains(&name.as_str()))
     }
 
     /// Whether the exporter makes an image, with a config and names, and not a bare file tree.

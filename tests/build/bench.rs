@@ -20,7 +20,7 @@ const DOCKERFILE: &str = "FROM busybox AS tools\n\
     COPY --from=tools /out /big /\n\
     COPY --from=other /other /\n";
 
-const SETTINGS: &str = "[bench]\nstages = [\"tools\"]\n\
+const SETTINGS: &str = "[bench]\nstages = [\"tools\"]\ncompression = \"zstd\"\n\
     [[bench.scenario]]\nname = \"one at a time\"\nengine = \"new\"\nmax-parallelism = 1\nrounds = 1\n\
     clients = [\"kitwright\"]\n";
 

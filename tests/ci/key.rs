@@ -121,11 +121,13 @@ fn a_pull_request_that_has_moved_on_is_refused() {
     assert!(ended.said().contains("pull request 7 is at"), "{}", ended.stderr);
 }
 
-/// The key that `kitwright plan` tells in a clone, as the building workflow would.
-fn planned(clone: &Repository, server: &str) -> String {
+/// The key that `kitwright plan` tells in a clone of an image that is pushed as `output` says, as the
+/// building workflow would.
+fn planned(clone: &Repository, server: &str, output: &str) -> String {
     let source = format!("org.opencontainers.image.source={server}/{REPOSITORY}");
     let output = Command::new(env!("CARGO_BIN_EXE_kitwright"))
         .args(["plan", ".", "-f", "gen.Dockerfile", "--format=json", "--label", &source])
+        .args(["--output", output])
         .args(["--label", "org.opencontainers.image.revision=of another build"])
         .current_dir(&clone.dir)
         .env("KITWRIGHT_STATE_DIR", clone.dir.with_extension("state"))
@@ -144,7 +146,9 @@ fn the_wait_is_over_before_it_begins_when_the_keys_image_exists() {
     let github = GitHub::start();
     let head = work.commit("tools/list", "two\n");
     work.push("refs/heads/topic");
-    let key = planned(&world.full_at("elsewhere", "topic"), &github.url);
+    let elsewhere = world.full_at("elsewhere", "topic");
+    let key = planned(&elsewhere, &github.url, "type=registry,compression=zstd");
+    assert_ne!(planned(&elsewhere, &github.url, "type=registry"), key, "it is another image");
     // What is checked out is main, as GitHub's merge of the pull request may be anything.
     let clone = world.shallow("clone", "refs/heads/main");
     let wait = |arguments: &[&str]| {
@@ -161,4 +165,27 @@ fn the_wait_is_over_before_it_begins_when_the_keys_image_exists() {
     assert_eq!(wait(&["--touched", "true"]).json()["digest"], answer["digest"]);
     let without = wait(&["--touched", "true", "--key", "none"]);
     assert!(without.said().contains("no run of"), "{}", without.stderr);
+}
+
+#[test]
+fn an_image_is_pushed_as_the_settings_say() {
+    let world = World::new();
+    let work = start(&world);
+    work.commit("tools/list", "two\n");
+    let outputs =
+        |work: &Repository| tags(&world, work, &["--touched", "true"]).0["outputs"].clone();
+    assert_eq!(outputs(&work), "type=registry,compression=zstd");
+    let github = GitHub::start();
+    let settings = |text: &str| {
+        let clone = world.full_at(&format!("clone-{}", text.len()), "topic");
+        clone.write("kitwright.toml", text);
+        let head = clone.git(&["rev-parse", "HEAD"]);
+        step(&clone, &github, &head).run(&["tags", "--touched", "true"])
+    };
+    assert_eq!(settings("[ci]\ncompression = \"gzip\"\n").json()["outputs"], "type=registry");
+    let wrong = settings("[ci]\ncompression = \"lzma\"\n");
+    assert_eq!(wrong.code, 2, "{}", wrong.stderr);
+    assert!(wrong.said().contains("`lzma`") && wrong.said().contains("`zstd`"), "{}", wrong.stderr);
+    let idle = tags(&world, &work, &["--touched", "false"]).0;
+    assert!(idle["outputs"].is_null(), "nothing is pushed: {idle}");
 }

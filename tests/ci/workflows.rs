@@ -247,6 +247,9 @@ impl Stage {
         let expected = ["buildcache".to_owned(), "v2".to_owned(), format!("v2-sha-{short}")];
         assert_eq!(self.tags(), expected);
         assert_eq!(self.digest("v2"), self.digest(&format!("v2-sha-{short}")));
+        let manifest = self.registry.manifest(IMAGE, "v2").json();
+        let own = manifest["layers"].as_array().and_then(|layers| layers.last()).expect("a layer");
+        assert_eq!(own["mediaType"], "application/vnd.oci.image.layer.v1.tar+zstd");
         self.tell("the first push to v2");
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Client, Kind};
 use crate::bench::work::Work;
 use crate::engine::programs::find_program;
+use crate::oci::compression::Compression;
 use crate::oci::secret::Secret;
 
 /// What a client is asked to do, once.
@@ -22,6 +23,8 @@ pub struct Task<'a> {
     pub cache_to: Vec<String>,
     /// The repository that keeps cache mounts.
     pub cache_mounts: Option<String>,
+    /// How layers that leave the engine are compressed, for clients that are not to choose.
+    pub compression: Option<Compression>,
     /// The file to which the image is exported as an OCI archive.
     pub export: Option<PathBuf>,
     /// Whether kitwright may take an image with the same content key.
@@ -43,12 +46,27 @@ impl<'a> Task<'a> {
             cache_from: Vec::new(),
             cache_to: Vec::new(),
             cache_mounts: None,
+            compression: None,
             export: None,
             reuse: false,
             flags: &[],
             service: &[],
         }
     }
+}
+
+impl Task<'_> {
+    /// The attribute for it, as it goes at the end of an output's or a cache's.
+    fn packing(&self) -> String {
+        let attribute = |compression: Compression| format!(",compression={}", compression.name());
+        self.compression.map(attribute).unwrap_or_default()
+    }
+}
+
+/// A cache with its compression; one that lies in the image has that of the image.
+fn packed(cache: &str, packing: &str) -> String {
+    let packing = if cache == "type=inline" { "" } else { packing };
+    format!("{cache}{packing}")
 }
 
 /// A command line and the variables that go with it.
@@ -119,6 +137,10 @@ impl Client {
 
     fn docker_like(&self, task: &Task<'_>) -> Invocation {
         let work = task.work;
+        let packing = match self.kind {
+            Kind::BuildxDefaults => String::new(),
+            _ => task.packing(),
+        };
         let mut line = Invocation::new(&self.program);
         line.arg("build");
         line.arg("--progress=rawjson");
@@ -145,19 +167,22 @@ impl Client {
         }
         if let Some(image) = &task.push {
             line.pair("--tag", image);
-            line.arg("--push");
+            match packing.is_empty() {
+                true => line.arg("--push"),
+                false => line.pair("--output", format!("type=registry{packing}")),
+            }
         }
         for cache in &task.cache_from {
             line.pair("--cache-from", cache);
         }
         for cache in &task.cache_to {
-            line.pair("--cache-to", cache);
+            line.pair("--cache-to", packed(cache, &packing));
         }
         if let (Kind::Kitwright, Some(repository)) = (self.kind, &task.cache_mounts) {
             line.pair("--cache-mounts", repository);
         }
         if let Some(file) = &task.export {
-            line.pair("--output", format!("type=oci,dest={}", file.display()));
+            line.pair("--output", format!("type=oci,dest={}{packing}", file.display()));
         }
         if task.reuse && self.kind == Kind::Kitwright {
             line.arg("--reuse");
@@ -167,7 +192,7 @@ impl Client {
     }
 
     fn buildctl(&self, task: &Task<'_>) -> Invocation {
-        let work = task.work;
+        let (work, packing) = (task.work, task.packing());
         let mut line = Invocation::new(&self.program);
         if let Some(address) = task.address {
             line.pair("--addr", address);
@@ -210,16 +235,16 @@ impl Client {
             line.pair("--secret", secret);
         }
         if let Some(image) = &task.push {
-            line.pair("--output", format!("type=image,name={image},push=true"));
+            line.pair("--output", format!("type=image,name={image},push=true{packing}"));
         }
         if let Some(file) = &task.export {
-            line.pair("--output", format!("type=oci,dest={}", file.display()));
+            line.pair("--output", format!("type=oci,dest={}{packing}", file.display()));
         }
         for cache in &task.cache_from {
             line.pair("--import-cache", cache);
         }
         for cache in &task.cache_to {
-            line.pair("--export-cache", cache);
+            line.pair("--export-cache", packed(cache, &packing));
         }
         line
     }
@@ -280,6 +305,7 @@ mod tests {
             cache_from: vec!["type=registry,ref=r/i:c".into(), "type=gha,scope=s".into()],
             cache_to: vec!["type=registry,mode=max,ref=r/i:d".into()],
             cache_mounts: Some("r/i/m".into()),
+            compression: None,
             export: None,
             reuse: true,
             flags: &["--more".to_owned()],
@@ -313,5 +339,34 @@ mod tests {
              --export-cache type=registry,mode=max,ref=r/i:d \
              --more"
         );
+    }
+
+    #[test]
+    fn those_who_are_told_compress_images_and_caches_alike() {
+        let work = Work {
+            context: "/p".into(),
+            dockerfile: "/p/Dockerfile".into(),
+            target: None,
+            build_args: Vec::new(),
+            contexts: Vec::new(),
+            secrets: Vec::new(),
+        };
+        let mut task = Task::new(&work, Some("unix:///s"));
+        task.push = Some("r/i:t".into());
+        task.export = Some("/out".into());
+        task.cache_to = vec!["type=registry,ref=r/i:d".into(), "type=inline".into()];
+        task.compression = Some(Compression::Zstd);
+        let docker_like = "--tag r/i:t --output type=registry,compression=zstd --cache-to \
+                           type=registry,ref=r/i:d,compression=zstd --cache-to type=inline --output \
+                           type=oci,dest=/out,compression=zstd /p";
+        for kind in [Kind::Kitwright, Kind::Buildx] {
+            assert!(line(kind, &task).ends_with(docker_like), "{}", line(kind, &task));
+        }
+        let buildctl = "--output type=image,name=r/i:t,push=true,compression=zstd --output \
+                        type=oci,dest=/out,compression=zstd --export-cache \
+                        type=registry,ref=r/i:d,compression=zstd --export-cache type=inline";
+        assert!(line(Kind::Buildctl, &task).ends_with(buildctl));
+        assert!(!line(Kind::BuildxDefaults, &task).contains("zstd"));
+        assert!(line(Kind::BuildxDefaults, &task).contains("--tag r/i:t --push "));
     }
 }

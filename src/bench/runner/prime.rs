@@ -75,6 +75,7 @@ impl Runner<'_> {
         let address = own.as_ref().or(shared).map(|lab| lab.address().to_owned());
         let mut task = Task::new(work, address.as_deref());
         task.service = &service;
+        task.compression = self.plan.compression;
         task.reuse = wanted.reuse;
         task.push = Some(refs.image("image"));
         task.cache_mounts = wanted.mounts.then(|| refs.mounts());

@@ -29,7 +29,6 @@ use crate::oci::platform::Platform;
 use crate::oci::promote::move_tags;
 use crate::oci::reference::ImageReference;
 use crate::oci::registry::{Client, FetchedManifest};
-use crate::output::exporter::Output;
 use crate::plan::dockerfile::{CompileOptions, Compiled};
 use crate::plan::llb::Vertex;
 
@@ -39,18 +38,6 @@ pub(super) use lookup::Found;
 
 /// The largest image config that is read.
 const CONFIG_LIMIT: u64 = 8 << 20;
-
-/// Exporter attributes that say where an image goes, not what it is.
-const PLACES: [&str; 8] = [
-    "name",
-    "push",
-    "unpack",
-    "store",
-    "push-by-digest",
-    "registry.insecure",
-    "dangling-name-prefix",
-    "name-canonical",
-];
 
 /// A build that cannot look for a finished image.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -109,7 +96,9 @@ impl Reuse {
             [one] => Some(one.platform.clone()),
             _ => None,
         };
-        match keys::content_key(source, compiled, options, &shaping(request, options))? {
+        let mut shaping = keys::shaping(&request.outputs, options);
+        shaping.extend(request.attestations.clone());
+        match keys::content_key(source, compiled, options, &shaping)? {
             Ok(key) => Ok(Ok(Self { client, tags, key, platform, copies })),
             Err(unfixed) => Ok(Err(unfixed)),
         }
@@ -251,21 +240,4 @@ pub(super) fn reaches_network(compiled: &Compiled) -> bool {
         _ => false,
     };
     compiled.platforms.iter().flat_map(|platform| &platform.definition.vertices).any(reaches)
-}
-
-/// Settings beside the graph that shape the pushed image.
-fn shaping(request: &Request, options: &CompileOptions) -> BTreeMap<String, String> {
-    let mut shaping = request.attestations.clone();
-    for output in request.outputs.iter().filter(|output| output.pushes()) {
-        for (name, value) in shape(output) {
-            shaping.insert(format!("exporter:{name}"), value.clone());
-        }
-    }
-    shaping.extend(keys::build_arguments(options));
-    shaping
-}
-
-/// The attributes of an output that shape its image.
-fn shape(output: &Output) -> BTreeMap<&String, &String> {
-    output.attributes.iter().filter(|(name, _)| !PLACES.contains(&name.as_str())).collect()
 }

@@ -193,7 +193,8 @@ async fn answer(
         let detection = detection.as_ref();
         let report = Report::new(&event, plan.clone(), repository, detection, request.server_url)?;
         let locked = job.path(&format!("{}.lock", job.settings.dockerfile)).exists();
-        return Ok(Report { locked, ..report });
+        let outputs = report.push.then(|| job.settings.output());
+        return Ok(Report { locked, outputs, ..report });
     }
     // Only what is waited for is worth a look at the commit's files.
     let waits = decision.plan.action == Action::Wait && subject.key == Key::Auto;

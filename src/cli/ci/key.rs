@@ -16,6 +16,7 @@ use crate::cli::{keys, locking};
 use crate::fault::{Classified, Fault};
 use crate::key::graph::GraphError;
 use crate::key::memory::Memory;
+use crate::output::exporter::Output;
 
 /// Why a commit has no key.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -103,7 +104,7 @@ async fn compute(job: &Job, git: &Git, event: &Event, sha: &str) -> Result<Strin
     let options = compilation::options(&source, "ci")?;
     let mut images = locking::images(&arguments, &source, arguments.locked)?;
     let compiled = compilation::compile_source(&parsed, &options, &mut images).await?;
-    let shaping = keys::build_arguments(&options);
+    let shaping = keys::shaping(&[Output::parse(&job.settings.output())?], &options);
     let mut memory = Memory::empty();
     let key = keys::compute(&source, &compiled, &options, &shaping, &mut memory)?;
     Ok(key.map_err(CommitKeyError::from)?.tag())

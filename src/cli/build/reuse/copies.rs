@@ -1,9 +1,9 @@
 //! Outputs beside the push that an image out of the registry can give: archives, and kitwright's own
 //! image store.
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::shape;
 use crate::cli::build::load;
 use crate::cli::image::local_store;
 use crate::cli::report::Failure;
@@ -41,6 +41,9 @@ impl Copies {
     /// The copies that `outputs` ask for; an error is an output that takes a build.
     pub(super) fn of(outputs: &[Output]) -> Result<Self, String> {
         let mut copies = Self::default();
+        let shape = |output: &Output| -> BTreeMap<String, String> {
+            output.shape().map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
         let mut pushed = outputs.iter().filter(|output| output.pushes()).map(shape);
         let first = pushed.next().unwrap_or_default();
         if pushed.any(|other| other != first) {
