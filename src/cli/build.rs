@@ -147,6 +147,8 @@ impl Build {
             actions: actions.as_ref(),
             cancel,
         };
+        // What was begun sets out before the Dockerfile is looked at.
+        tokio::task::yield_now().await;
         let outcome = job.run(starting, probing).await;
         let shown = display.end(outcome.is_err()).await;
         if let Some(actions) = &actions {
@@ -240,7 +242,10 @@ impl Job<'_> {
         let staging = self.staging(&plan, &imports);
         let mounts = self.mounts(&plan, staging.expected().as_ref()).await?;
         let explaining = self.explaining(&plan)?;
-        let mut builder = self.interruptible(starting.ready()).await?;
+        let mut builder = match mounts {
+            Some(_) => self.interruptible(starting.ready()).await?,
+            None => self.interruptible(starting.reached()).await?,
+        };
         if builder.is_private() {
             self.display.phase("boot", builder.booted.0, builder.booted.1).await;
         }

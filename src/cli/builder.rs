@@ -9,7 +9,8 @@ use super::report::Failure;
 use crate::engine::address::Address;
 use crate::engine::asks::{Asks, MirrorRule};
 use crate::engine::client::Client;
-use crate::engine::connect::{connect, connect_private};
+use crate::engine::connect::{Proof, connect_private, reach};
+use crate::engine::failure::SolveError;
 use crate::engine::host_ca;
 use crate::engine::private::{self, Lease, PrivateError};
 use crate::engine::state::StateDir;
@@ -19,6 +20,8 @@ use crate::fault::{Classified, Fault};
 pub(super) struct Builder {
     /// The connection.
     pub client: Client,
+    /// Whether it is a daemon, if that is not known.
+    proof: Option<Proof>,
     /// The right to use the private engine, if it is that.
     lease: Option<Lease>,
     /// When it was first asked for, and when it was there.
@@ -58,6 +61,15 @@ impl Starting {
     ///
     /// Why it cannot be reached or started.
     pub(super) async fn ready(self) -> Result<Builder, Failure> {
+        self.reached().await?.proven().await
+    }
+
+    /// Waits until something is there to work with, which a failed build is to ask [`Builder::why`].
+    ///
+    /// # Errors
+    ///
+    /// Why nothing can be reached or started.
+    pub(super) async fn reached(self) -> Result<Builder, Failure> {
         self.0.await.map_err(|source| BuilderError::Task { source })?
     }
 
@@ -81,8 +93,10 @@ pub(super) fn start(args: &EngineArgs, mirrors: &[String]) -> Result<Starting, F
         }
         let address: Address = builder.parse()?;
         return Ok(Starting(tokio::spawn(async move {
+            let (client, proof) = reach(&address).await?;
             Ok(Builder {
-                client: connect(&address).await?,
+                client,
+                proof: Some(proof),
                 lease: None,
                 booted: (began, Timestamp::now()),
             })
@@ -96,6 +110,7 @@ pub(super) fn start(args: &EngineArgs, mirrors: &[String]) -> Result<Starting, F
         let address: Address = lease.address().parse()?;
         Ok(Builder {
             client: connect_private(&address).await?,
+            proof: None,
             lease: Some(lease),
             booted: (began, Timestamp::now()),
         })
@@ -130,8 +145,37 @@ impl Builder {
     }
 
     /// Why a private engine is gone, after its connection broke; `None` if it is not.
-    pub(super) async fn cause_of_death(&mut self) -> Option<PrivateError> {
+    async fn cause_of_death(&mut self) -> Option<PrivateError> {
         tokio::time::timeout(Duration::from_secs(1), self.lost()).await.ok()
+    }
+
+    /// Waits for the proof that it is a daemon.
+    ///
+    /// # Errors
+    ///
+    /// That it is none.
+    pub(super) async fn proven(mut self) -> Result<Self, Failure> {
+        match &mut self.proof {
+            Some(proof) => proof.refuted().await.map_or(Ok(self), |error| Err(error.into())),
+            None => Ok(self),
+        }
+    }
+
+    /// What lies behind the failure of a build: something else than a daemon, a private engine's death.
+    pub(super) async fn why(&mut self, error: &SolveError) -> Option<Failure> {
+        if matches!(error, SolveError::Cancelled) {
+            return None;
+        }
+        if let Some(proof) = &mut self.proof
+            && let Some(refuted) = proof.refuted().await
+        {
+            return Some(refuted.into());
+        }
+        match error {
+            // Its supervisor knows better why the connection broke.
+            SolveError::Lost { .. } => Some(self.cause_of_death().await?.into()),
+            _ => None,
+        }
     }
 
     /// Gives a private engine back and waits for its end, so that the next one is another.

@@ -42,6 +42,19 @@ struct Cli {
     command: Command,
 }
 
+/// The same with the one command that is called again and again.
+#[derive(Debug, Parser)]
+#[command(name = "kitwright", version, propagate_version = true, max_term_width = 100)]
+struct BuildCli {
+    #[command(subcommand)]
+    command: BuildCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BuildCommand {
+    Build(build::Build),
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build::Build),
@@ -60,13 +73,23 @@ enum Command {
 /// Runs the command line and returns the process's exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
-    };
-    match dispatch(cli.command) {
+    match dispatch(parse().unwrap_or_else(|error| error.exit())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.print(),
+    }
+}
+
+/// Reads the command line.
+///
+/// Laying out the flags of all commands takes longer than a build that has nothing to do takes to be planned.
+fn parse() -> Result<Command, clap::Error> {
+    let arguments = || std::env::args_os();
+    match arguments().nth(1) {
+        Some(name) if name == "build" => {
+            let BuildCommand::Build(build) = BuildCli::try_parse_from(arguments())?.command;
+            Ok(Command::Build(build))
+        }
+        _ => Ok(Cli::try_parse_from(arguments())?.command),
     }
 }
 
@@ -83,5 +106,22 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Bench(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Completions(command) => command.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_build_command_is_the_same_alone() {
+        let help = |mut command: clap::Command| {
+            command.build();
+            let build = command.find_subcommand_mut("build").unwrap();
+            (build.render_long_help().to_string(), build.render_version())
+        };
+        assert_eq!(help(BuildCli::command()), help(Cli::command()));
     }
 }

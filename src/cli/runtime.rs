@@ -1,6 +1,7 @@
 //! The async runtime of a command, and its interruption by the user.
 use std::future::Future;
 
+use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 use super::report::Failure;
@@ -25,7 +26,8 @@ impl Classified for RuntimeError {
 ///
 /// That of the work, or of starting the runtime.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    block_on_threads(2, work)
+    let mut builder = Builder::new_multi_thread();
+    block_on_runtime(builder.worker_threads(2), work)
 }
 
 /// Runs work that is one conversation: several threads would hand each other every word of it.
@@ -38,16 +40,14 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 pub(super) fn block_on_one<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    block_on_threads(1, work)
+    block_on_runtime(&mut Builder::new_current_thread(), work)
 }
 
-fn block_on_threads<T>(
-    threads: usize,
+fn block_on_runtime<T>(
+    builder: &mut Builder,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let builder = builder.worker_threads(threads).enable_all();
-    let runtime = builder.build().map_err(|source| RuntimeError { source })?;
+    let runtime = builder.enable_all().build().map_err(|source| RuntimeError { source })?;
     let result = runtime.block_on(work);
     // Blocking reads, such as of stdin, must not keep a finished command alive.
     runtime.shutdown_background();

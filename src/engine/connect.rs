@@ -117,8 +117,18 @@ impl Classified for ConnectError {
 ///
 /// [`ConnectError`] naming the address and the next step.
 pub async fn connect(address: &Address) -> Result<Client, ConnectError> {
+    let (client, mut proof) = reach(address).await?;
+    proof.refuted().await.map_or(Ok(client), Err)
+}
+
+/// Connects to what listens at `address`, which can be worked with before it has proved to be a daemon.
+///
+/// # Errors
+///
+/// [`ConnectError`] naming the address and the next step.
+pub async fn reach(address: &Address) -> Result<(Client, Proof), ConnectError> {
     match &address.route {
-        Route::Unix(path) => open(address, path).await?.check(address).await,
+        Route::Unix(path) => Ok(open(address, path).await?.prove(address, false)),
         Route::Tcp { host, port, tls } => {
             let socket = TcpStream::connect((host.as_str(), *port)).await;
             let socket = socket.map_err(|source| unreachable_at(address, source))?;
@@ -127,18 +137,12 @@ pub async fn connect(address: &Address) -> Result<Client, ConnectError> {
             let authority = authority(host, *port);
             let Some(tls) = tls else {
                 let opened = handshake(address, socket, Scheme::HTTP, &authority).await?;
-                return opened.check(address).await;
+                return Ok(opened.prove(address, false));
             };
             let socket = tls::connect(address, tls, host, socket).await?;
             let name = tls.server_name.as_deref().unwrap_or(&authority);
             let opened = handshake(address, socket, Scheme::HTTPS, name).await?;
-            // A daemon refuses a client's certificate only after its own part of the handshake.
-            opened.check(address).await.map_err(|error| match error {
-                ConnectError::Handshake { address, source } => {
-                    ConnectError::Tls { address, source }
-                }
-                other => other,
-            })
+            Ok(opened.prove(address, true))
         }
         Route::Command { program, arguments } => {
             let child = dial::spawn(address, program, arguments)?;
@@ -150,7 +154,7 @@ pub async fn connect(address: &Address) -> Result<Client, ConnectError> {
                 Err(error) if !is_old(&error) => {
                     Err(stderr.explain(address, program, arguments, &error).await)
                 }
-                _ => Ok(client),
+                _ => Ok((client, Proof(None))),
             }
         }
     }
@@ -224,18 +228,44 @@ struct Opened {
 
 impl Opened {
     /// Makes a first call: it is the answer that tells a daemon from anything else that listens.
-    async fn check(self, address: &Address) -> Result<Client, ConnectError> {
+    ///
+    /// A daemon behind TLS refuses a client's certificate only after its own part of the handshake.
+    fn prove(self, address: &Address, is_tls: bool) -> (Client, Proof) {
         let client = Client::new(self.channel, address.clone());
-        let error = match client.info().await {
-            Err(error) if !is_old(&error) => error,
-            _ => return Ok(client),
-        };
-        let ended = tokio::time::timeout(LAST_WORDS, self.connection).await;
-        let source = match ended {
-            Ok(Ok(Err(cause))) => cause.into(),
-            _ => error.into(),
-        };
-        Err(ConnectError::Handshake { address: address.to_string(), source })
+        let (asking, connection) = (client.clone(), self.connection);
+        let proof = tokio::spawn(async move {
+            let error = match asking.info().await {
+                Err(error) if !is_old(&error) => error,
+                _ => return Ok(()),
+            };
+            let address = asking.address().to_string();
+            let ended = tokio::time::timeout(LAST_WORDS, connection).await;
+            let source = match ended {
+                Ok(Ok(Err(cause))) => cause.into(),
+                _ => error.into(),
+            };
+            Err(match is_tls {
+                true => ConnectError::Tls { address, source },
+                false => ConnectError::Handshake { address, source },
+            })
+        });
+        (client, Proof(Some(proof)))
+    }
+}
+
+/// Whether what was reached is a daemon, which its answer to a first call tells.
+///
+/// The call leaves with those that follow it: on a far daemon, waiting for its answer first would take as long
+/// as the way there and back.
+pub struct Proof(Option<JoinHandle<Result<(), ConnectError>>>);
+
+impl Proof {
+    /// Waits for the answer; what is wrong with it, if that was not told before.
+    pub async fn refuted(&mut self) -> Option<ConnectError> {
+        match self.0.take()?.await {
+            Ok(Err(error)) => Some(error),
+            _ => None,
+        }
     }
 }
 

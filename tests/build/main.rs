@@ -9,6 +9,7 @@ mod bench;
 mod cache;
 mod explain;
 mod fate;
+mod flight;
 mod footprint;
 mod history;
 mod interop;

@@ -341,12 +341,10 @@ impl<'a> Solving<'a> {
             Err(SolveError::Cancelled) if stalls.is_some() && !cancel.is_cancelled() => {
                 Err(Ended::Stalled(stalls.unwrap_or_default()))
             }
-            // A private engine's supervisor knows better why the connection broke.
-            Err(error @ SolveError::Lost { .. }) => match builder.cause_of_death().await {
-                Some(cause) => Err(Ended::Gone(cause.into())),
-                None => Err(Ended::Failed(error)),
-            },
-            Err(error) => Err(Ended::Failed(error)),
+            Err(error) => Err(match builder.why(&error).await {
+                Some(cause) => Ended::Gone(cause),
+                None => Ended::Failed(error),
+            }),
         };
         (solve_ref, result)
     }

@@ -17,6 +17,9 @@ pub trait Attachable: Send + Sync + 'static {
     /// Announced when the session opens; the daemon never calls others.
     fn methods(&self) -> &'static [&'static str];
 
+    /// Gets ready for calls, while the daemon hears of the session; called once for each method.
+    fn prepare(&self) {}
+
     /// Serves one call to one of the methods.
     ///
     /// A failure that should end the build with a better error than the daemon's echo of the gRPC

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use buildkit_rs_proto::moby::buildkit::v1::BytesMessage;
 use bytes::{Buf as _, Bytes};
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue};
-use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_stream::Stream;
@@ -25,6 +24,7 @@ use tower::Service as _;
 use super::pipe::{PipeWriter, pipe};
 use super::{Attachable, Scope, Session, SessionError};
 use crate::engine::client::{Client, MESSAGE_LIMIT};
+use crate::engine::connect::Channel;
 use crate::fault::chain;
 
 /// What the daemon may send on one stream before we have read it.
@@ -45,22 +45,19 @@ pub(crate) async fn run(
     let broken = |problem: String| SessionError::Broken { problem };
     let (writer, body) = pipe();
     let request = request(&session, Body::new(body)).map_err(|error| broken(error.to_string()))?;
-    let mut channel = client.channel();
-    let response = tokio::select! {
-        response = channel.call(request) => response.map_err(|error| broken(error.to_string()))?,
-        () = over.cancelled() => return Ok(()),
-    };
-    if let Some(status) = tonic::Status::from_header_map(response.headers()) {
-        return Err(broken(status.message().to_owned()));
-    }
-    let code = response.status();
-    let decoder = ProstCodec::<(), BytesMessage>::default().decoder();
-    let incoming =
-        Streaming::new_response(decoder, response.into_body(), code, None, Some(MESSAGE_LIMIT));
+    let refusal = Arc::default();
+    // Our half of the inner connection begins before the daemon has answered: it can use it at once.
+    let incoming = Incoming::Awaited(client.channel().call(request), Arc::clone(&refusal));
     let stream = Tunnel { incoming, unread: Bytes::new(), writer };
 
     let scope = session.scope.clone();
     let dispatch = Dispatch { services: Arc::new(session.services), scope: scope.clone() };
+    let services = dispatch.services.clone();
+    scope.spawn(async move {
+        // What has been said leaves first.
+        tokio::task::yield_now().await;
+        services.values().for_each(|service| service.prepare());
+    });
     let mut connection = Box::pin(
         hyper::server::conn::http2::Builder::new(scope.clone())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -80,6 +77,9 @@ pub(crate) async fn run(
     drop(connection);
     if tokio::time::timeout(GRACE, scope.join()).await.is_err() {
         return Err(broken("a service did not end with the build".to_owned()));
+    }
+    if let (Some(_), Some(problem)) = (&ended, refusal.get()) {
+        return Err(broken(problem.clone()));
     }
     match ended {
         None => Ok(()),
@@ -115,7 +115,7 @@ struct Dispatch {
 impl Dispatch {
     fn call(
         &self,
-        request: http::Request<Incoming>,
+        request: http::Request<hyper::body::Incoming>,
     ) -> impl Future<Output = Result<http::Response<Body>, Infallible>> + use<> {
         let response = match self.services.get(request.uri().path()) {
             Some(service) => service.call(request, &self.scope),
@@ -128,9 +128,58 @@ impl Dispatch {
     }
 }
 
+/// What the daemon sends on the `Session` call.
+enum Incoming {
+    /// It has not answered yet; where its refusal is kept, in its own words.
+    Awaited(<Channel as tower::Service<http::Request<Body>>>::Future, Arc<OnceLock<String>>),
+    /// It has.
+    Open(Streaming<BytesMessage>),
+}
+
+impl Incoming {
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        loop {
+            match self {
+                Self::Awaited(answer, refusal) => {
+                    let opened = match ready!(answer.as_mut().poll(context)) {
+                        Ok(response) => opened(response),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    match opened {
+                        Ok(messages) => *self = Self::Open(messages),
+                        Err(problem) => {
+                            let error = io::Error::other(problem.clone());
+                            let _ = refusal.set(problem);
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                    }
+                }
+                Self::Open(messages) => {
+                    let message = ready!(Pin::new(messages).poll_next(context));
+                    let message = message.map(|message| message.map(|message| message.data));
+                    return Poll::Ready(message.map(|data| data.map_err(io::Error::other)));
+                }
+            }
+        }
+    }
+}
+
+/// The messages of a call that was answered, or why it was refused.
+fn opened(
+    response: http::Response<hyper::body::Incoming>,
+) -> Result<Streaming<BytesMessage>, String> {
+    if let Some(status) = tonic::Status::from_header_map(response.headers()) {
+        return Err(status.message().to_owned());
+    }
+    let code = response.status();
+    let decoder = ProstCodec::<(), BytesMessage>::default().decoder();
+    let limit = Some(MESSAGE_LIMIT);
+    Ok(Streaming::new_response(decoder, response.into_body(), code, None, limit))
+}
+
 /// The two directions of the `Session` call as one byte stream.
 struct Tunnel {
-    incoming: Streaming<BytesMessage>,
+    incoming: Incoming,
     unread: Bytes,
     writer: PipeWriter,
 }
@@ -142,9 +191,9 @@ impl AsyncRead for Tunnel {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         while self.unread.is_empty() {
-            match ready!(Pin::new(&mut self.incoming).poll_next(context)) {
-                Some(Ok(message)) => self.unread = message.data,
-                Some(Err(status)) => return Poll::Ready(Err(io::Error::other(status))),
+            match ready!(self.incoming.poll_message(context)) {
+                Some(Ok(data)) => self.unread = data,
+                Some(Err(error)) => return Poll::Ready(Err(error)),
                 None => return Poll::Ready(Ok(())),
             }
         }

@@ -49,6 +49,11 @@ impl Attachable for FileSync {
         &["/moby.filesync.v1.FileSync/DiffCopy"]
     }
 
+    /// Has the thread started that will look at the files: the runtime keeps it for a while.
+    fn prepare(&self) {
+        drop(tokio::task::spawn_blocking(|| ()));
+    }
+
     fn call(&self, request: http::Request<Incoming>, scope: &Scope) -> ResponseFuture {
         let wanted = Wanted::from_headers(request.headers());
         let Some(root) = self.directories.get(&wanted.name).cloned() else {
