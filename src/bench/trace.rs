@@ -11,7 +11,7 @@ use super::sample::Steps;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
     /// Seconds by phase. Phases overlap: cache export runs beside image export, steps beside the
-    /// transfer of the context.
+    /// transfer of the context. Together they cover all of the time from the client's start to its end.
     pub phases: BTreeMap<String, f64>,
     /// The longest chain of vertices that had to wait for each other, in seconds.
     pub critical_path: Option<f64>,
@@ -28,7 +28,7 @@ pub const IMAGE_EXPORT: &str = "image export";
 pub const BOOT: &str = "boot";
 
 /// The names of all phases, in their usual order.
-pub const PHASES: [&str; 10] = [
+pub const PHASES: [&str; 11] = [
     Phase::Boot.name(),
     Phase::Plan.name(),
     Phase::Probe.name(),
@@ -38,6 +38,7 @@ pub const PHASES: [&str; 10] = [
     Phase::Steps.name(),
     Phase::ImageExport.name(),
     Phase::CacheExport.name(),
+    Phase::LookUp.name(),
     Phase::End.name(),
 ];
 
@@ -53,6 +54,7 @@ enum Phase {
     Steps,
     ImageExport,
     CacheExport,
+    LookUp,
     End,
 }
 
@@ -68,6 +70,7 @@ impl Phase {
             Self::Steps => "steps",
             Self::ImageExport => IMAGE_EXPORT,
             Self::CacheExport => "cache export",
+            Self::LookUp => "look-up",
             Self::End => "end",
         }
     }
@@ -187,6 +190,10 @@ pub fn read(log: &str, began: f64, ended: f64) -> Trace {
     if last > began {
         intervals.entry(Phase::End).or_default().push((last, ended.max(last)));
     }
+    let untold = uncovered(intervals.values().flatten().copied().collect());
+    if !untold.is_empty() {
+        intervals.insert(Phase::LookUp, untold);
+    }
     let phases = intervals.into_iter().map(|(phase, all)| (phase.name().to_owned(), covered(all)));
     let (critical_path, chain) = critical_path(&vertices);
     let worked =
@@ -266,6 +273,24 @@ fn critical_path(vertices: &BTreeMap<String, Vertex>) -> (Option<f64>, Vec<(Stri
     (Some(*length), chain)
 }
 
+/// The stretches between the intervals that none of them covers.
+///
+/// The engine announces a vertex's work, not how it finds out whether there is any: between two of them it looks
+/// results up in its caches, above all.
+fn uncovered(mut intervals: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    intervals.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut found = Vec::new();
+    let mut intervals = intervals.into_iter();
+    let Some((_, mut until)) = intervals.next() else { return found };
+    for (from, to) in intervals {
+        if from > until {
+            found.push((until, from));
+        }
+        until = until.max(to);
+    }
+    found
+}
+
 /// How much time the intervals cover together.
 fn covered(mut intervals: Vec<(f64, f64)>) -> f64 {
     intervals.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -321,6 +346,7 @@ mod tests {
             ("steps", 7.5),
             ("image export", 2.0),
             ("cache export", 3.0),
+            ("look-up", 0.5),
             ("end", 1.0),
         ];
         for (phase, length) in expected {
@@ -352,6 +378,23 @@ mod tests {
         for (phase, length) in expected {
             assert!(near(phases[phase], length), "{phase}: {phases:?}");
         }
+    }
+
+    #[test]
+    fn what_no_vertex_tells_is_told_all_the_same() {
+        let log = [
+            vertex("a", &[], "[1/3] RUN x", "01", "02"),
+            vertex("b", &["a"], "[2/3] RUN y", "04", "08"),
+            // Within another, and right after it.
+            vertex("c", &[], "[1/1] RUN z", "05", "06"),
+            vertex("d", &["b"], "[3/3] RUN x", "08", "08"),
+            vertex("e", &["d"], "exporting to image", "08.5", "09"),
+        ];
+        let base = seconds("2026-01-02T03:04:00Z".parse().unwrap());
+        let phases = read(&log.join("\n"), base, base + 10.0).phases;
+        assert!(near(phases["look-up"], 2.5), "{phases:?}");
+        // Nothing overlaps but c, which is a step as b is: all of the ten seconds are told.
+        assert!(near(phases.values().sum(), 10.0), "{phases:?}");
     }
 
     #[test]

@@ -37,6 +37,7 @@ struct Seen {
 
 #[derive(Clone, Debug, Default)]
 struct Vertex {
+    /// Where the vertex reads or writes a cache, or exports; a build has many others, whose names nobody asks for.
     name: String,
     inputs: Vec<Digest>,
     started: bool,
@@ -89,13 +90,15 @@ impl Watch {
         match event {
             StatusEvent::Vertex(status) => {
                 let vertex = seen.vertices.entry(status.digest).or_default();
-                vertex.name.clone_from(&status.name);
+                if status.name.starts_with(IMPORTING) || status.name.starts_with("exporting ") {
+                    vertex.name.clone_from(&status.name);
+                }
                 vertex.started = status.started.is_some();
                 vertex.completed = status.completed.is_some();
                 vertex.error.clone_from(&status.error);
                 // A cached vertex whose blobs are fetched is told of again, without these.
                 vertex.cached |= status.cached;
-                if !status.inputs.is_empty() {
+                if vertex.inputs != status.inputs && !status.inputs.is_empty() {
                     vertex.inputs.clone_from(&status.inputs);
                 }
                 seen.moved = now;

@@ -155,7 +155,7 @@ impl Build {
             actions.end(&outcome, shown.as_ref());
         }
         if let (Some(path), Some(shown)) = (&self.timeline, &shown) {
-            result::write(path, &shown.timeline.render(path))?;
+            result::write(path, &shown.timeline().render(path))?;
         }
         outcome.map(drop)
     }

@@ -171,15 +171,15 @@ fn line_span(text: &str, first: u32, last: u32) -> Option<(usize, usize)> {
 /// The daemon names the vertex that failed by its digest alone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    ops: Vec<Bytes>,
+    /// The graph in its wire form; it is only looked at when the build fails.
+    definition: Bytes,
     failed: Arc<Mutex<Option<(Digest, String)>>>,
 }
 
 impl Known {
-    /// Keeps a definition's ops; they are only looked at when the build fails.
-    pub(crate) fn new(definition: Option<&pb::Definition>) -> Self {
-        let ops = definition.map(|definition| definition.def.clone()).unwrap_or_default();
-        Self { ops, ..Self::default() }
+    /// Keeps a definition.
+    pub(crate) fn new(definition: Option<Bytes>) -> Self {
+        Self { definition: definition.unwrap_or_default(), ..Self::default() }
     }
 
     /// Remembers the name of a vertex that failed.
@@ -201,8 +201,9 @@ impl Known {
     }
 
     fn op(&self, vertex: Digest) -> Option<OpKind> {
-        let bytes = self.ops.iter().find(|bytes| Digest::of(bytes) == vertex)?;
-        match pb::Op::decode(bytes.clone()).ok()?.op? {
+        let ops = pb::Definition::decode(self.definition.clone()).ok()?.def;
+        let bytes = ops.into_iter().find(|bytes| Digest::of(bytes) == vertex)?;
+        match pb::Op::decode(bytes).ok()?.op? {
             pb::op::Op::Exec(_) => Some(OpKind::Exec),
             pb::op::Op::File(_) => Some(OpKind::File),
             pb::op::Op::Source(_) => Some(OpKind::Source),

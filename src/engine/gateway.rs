@@ -218,8 +218,7 @@ where
     let hurry = session.hurry();
     let result = session
         .run(request, events, cancel, async |wire| {
-            let mut control = client.control();
-            let mut build = std::pin::pin!(control.solve(wire));
+            let mut build = std::pin::pin!(client.solve(wire));
             let drive = async {
                 let returned = match frontend(&bridge).await {
                     Ok(result) => bridge.finish(Ok(result)).await,

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod asks;
+mod call;
 pub mod client;
 mod config;
 pub mod connect;

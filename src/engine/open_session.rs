@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::call::Call;
 use super::client::Client;
 use super::failure::{self, Known, SolveError};
 use super::session::{Scope, SessionBuilder, SessionError, tunnel};
@@ -97,11 +98,11 @@ impl OpenSession {
         cancel: &CancellationToken,
     ) -> Result<SolveResult, SolveError> {
         let call = self.client.clone();
-        self.run(request, events, cancel, async move |wire| call.control().solve(wire).await).await
+        self.run(request, events, cancel, async move |wire| call.solve(wire).await).await
     }
 
     /// Makes the call that ends with the build, and brings its status stream to its end.
-    pub(crate) async fn run<F>(
+    pub(super) async fn run<F>(
         &mut self,
         request: SolveRequest,
         events: mpsc::Sender<StatusEvent>,
@@ -109,9 +110,7 @@ impl OpenSession {
         call: F,
     ) -> Result<SolveResult, SolveError>
     where
-        F: AsyncFnOnce(
-            control::SolveRequest,
-        ) -> Result<tonic::Response<control::SolveResponse>, tonic::Status>,
+        F: AsyncFnOnce(Call) -> Result<tonic::Response<control::SolveResponse>, tonic::Status>,
     {
         let broken = |problem: &String| {
             SolveError::Session(SessionError::Broken { problem: problem.clone() })
@@ -120,8 +119,8 @@ impl OpenSession {
             return Err(broken(problem));
         }
         let wire = wire(request, &self.id);
-        let known = Known::new(wire.definition.as_ref());
-        let (client, solve_ref) = (self.client.clone(), wire.r#ref.clone());
+        let known = Known::new(wire.definition.clone());
+        let (client, solve_ref) = (self.client.clone(), wire.request.r#ref.clone());
         let status = Forwarding::start(client, solve_ref, events, known.clone());
         let mut ended = None;
         let reply = {

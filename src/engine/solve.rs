@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use buildkit_rs_proto::moby::buildkit::v1 as control;
 use buildkit_rs_proto::pb;
+use bytes::Bytes;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::call::Call;
 use super::client::Client;
 use super::failure::SolveError;
 use super::identity;
@@ -41,8 +44,8 @@ pub struct SolveRequest {
 /// What makes the graph of a build.
 #[derive(Debug)]
 pub enum SolveSource {
-    /// A finished graph.
-    Definition(Box<pb::Definition>),
+    /// A finished graph: a `pb.Definition` in its wire form.
+    Definition(Bytes),
     /// A frontend that the daemon runs, such as `dockerfile.v0` or `gateway.v0`.
     Frontend {
         /// The frontend.
@@ -64,7 +67,13 @@ impl SolveRequest {
         if let Some(source) = &mut definition.source {
             source.locations.retain(|_, found| !found.locations.is_empty());
         }
-        Self::new(SolveSource::Definition(Box::new(definition)))
+        Self::marshalled(definition.encode_to_vec())
+    }
+
+    /// The same of a graph in its wire form, which must have no such vertices.
+    #[must_use]
+    pub fn marshalled(definition: impl Into<Bytes>) -> Self {
+        Self::new(SolveSource::Definition(definition.into()))
     }
 
     /// A build that a frontend of the daemon defines.
@@ -204,14 +213,14 @@ pub async fn solve(
     session.end_with(result).await
 }
 
-pub(super) fn wire(request: SolveRequest, session: &str) -> control::SolveRequest {
+pub(super) fn wire(request: SolveRequest, session: &str) -> Call {
     let SolveRequest { solve_ref, source, mut frontend_options, exports, .. } = request;
     let imports: Vec<_> = request.cache_imports.into_iter().map(cache_entry).collect();
     // A client that makes the graphs itself names the imports with each of them. Here the daemon would
     // keep their tokens in its history.
     let passes_on = matches!(source, SolveSource::Frontend { .. });
     let (definition, frontend, frontend_inputs) = match source {
-        SolveSource::Definition(definition) => (Some(*definition), String::new(), BTreeMap::new()),
+        SolveSource::Definition(definition) => (Some(definition), String::new(), BTreeMap::new()),
         SolveSource::Frontend { name, inputs } => (None, name, inputs),
         SolveSource::Client => (None, String::new(), BTreeMap::new()),
     };
@@ -224,9 +233,9 @@ pub(super) fn wire(request: SolveRequest, session: &str) -> control::SolveReques
         .map(|export| control::Exporter { r#type: export.kind, attrs: export.attributes })
         .collect();
     let first = exporters.first().cloned().unwrap_or_default();
-    control::SolveRequest {
+    let request = control::SolveRequest {
         r#ref: solve_ref,
-        definition,
+        definition: None,
         // Daemons before 0.13 know one exporter only.
         exporter_deprecated: first.r#type,
         exporter_attrs_deprecated: first.attrs,
@@ -243,7 +252,8 @@ pub(super) fn wire(request: SolveRequest, session: &str) -> control::SolveReques
         entitlements: request.entitlements,
         internal: request.internal,
         ..Default::default()
-    }
+    };
+    Call { request, definition }
 }
 
 fn cache_entry(entry: CacheEntry) -> control::CacheOptionsEntry {

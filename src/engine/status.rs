@@ -2,6 +2,8 @@
 //!
 //! The daemon sends a vertex anew each time something about it changes, so a consumer keeps the
 //! last one it has seen for each digest.
+use std::collections::BTreeSet;
+
 use buildkit_rs_proto::moby::buildkit::v1 as control;
 use buildkit_rs_proto::pb;
 use bytes::Bytes;
@@ -20,6 +22,19 @@ pub enum StatusEvent {
     Log(Log),
     /// A vertex or the frontend warned of something.
     Warning(Warning),
+}
+
+impl StatusEvent {
+    /// The vertex that it is about.
+    #[must_use]
+    pub const fn vertex(&self) -> Digest {
+        match self {
+            Self::Vertex(vertex) => vertex.digest,
+            Self::Progress(progress) => progress.vertex,
+            Self::Log(log) => log.vertex,
+            Self::Warning(warning) => warning.vertex,
+        }
+    }
 }
 
 /// The state of a vertex.
@@ -145,21 +160,26 @@ pub(crate) fn lines(ranges: &[pb::Range]) -> Vec<(u32, u32)> {
 
 /// Splits one wire message into events; what names no valid digest is dropped.
 ///
-/// A vertex that ended is announced as running before the news of its work and ends after it, though
-/// all of that came in one message: nobody wants to read of a layer after its export was done.
+/// A vertex that ended and has news of its work in the same message is announced as running before the
+/// news and ends after it: nobody wants to read of a layer after its export was done.
 pub fn events(message: control::StatusResponse) -> impl Iterator<Item = StatusEvent> {
-    let vertices: Vec<VertexStatus> = message.vertexes.into_iter().filter_map(vertex).collect();
-    let ended: Vec<VertexStatus> =
-        vertices.iter().filter(|vertex| vertex.completed.is_some()).cloned().collect();
-    let announced = vertices
-        .into_iter()
-        .map(|vertex| VertexStatus { completed: None, error: None, ..vertex })
-        .map(StatusEvent::Vertex);
-    let progress = message.statuses.into_iter().filter_map(progress);
-    let logs = message.logs.into_iter().filter_map(log);
-    let warnings = message.warnings.into_iter().filter_map(warning);
-    let ended = ended.into_iter().map(StatusEvent::Vertex);
-    announced.chain(progress).chain(logs).chain(warnings).chain(ended)
+    let news: Vec<StatusEvent> = (message.statuses.into_iter().filter_map(progress))
+        .chain(message.logs.into_iter().filter_map(log))
+        .chain(message.warnings.into_iter().filter_map(warning))
+        .collect();
+    let told: BTreeSet<Digest> = news.iter().map(StatusEvent::vertex).collect();
+    let mut ended = Vec::new();
+    let announced = message.vertexes.into_iter().filter_map(vertex).map(|vertex| {
+        if vertex.completed.is_none() || !told.contains(&vertex.digest) {
+            return vertex;
+        }
+        let running = VertexStatus { completed: None, error: None, ..vertex.clone() };
+        ended.push(vertex);
+        running
+    });
+    let announced: Vec<VertexStatus> = announced.collect();
+    let announced = announced.into_iter().map(StatusEvent::Vertex);
+    announced.chain(news).chain(ended.into_iter().map(StatusEvent::Vertex))
 }
 
 fn vertex(wire: control::Vertex) -> Option<VertexStatus> {
@@ -260,6 +280,33 @@ mod tests {
         assert_eq!(vertex.error.as_deref(), Some("exit 1"));
         let StatusEvent::Log(log) = &seen[1] else { panic!("{seen:?}") };
         assert_eq!((log.stream, &log.data[..]), (2, &b"no\n"[..]));
+    }
+
+    #[test]
+    fn a_vertex_that_ended_without_news_is_told_of_once() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let vertex = |byte, completed| control::Vertex {
+            digest: digest(byte).to_string(),
+            started: at(5),
+            completed,
+            ..Default::default()
+        };
+        let message = control::StatusResponse {
+            vertexes: vec![vertex(1, at(6)), vertex(2, at(6)), vertex(3, None)],
+            statuses: vec![control::VertexStatus {
+                vertex: digest(2).to_string(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let seen: Vec<_> = events(message)
+            .map(|event| match &event {
+                StatusEvent::Vertex(vertex) => (event.vertex(), vertex.completed.is_some()),
+                _ => (event.vertex(), false),
+            })
+            .collect();
+        let expected = [(1, true), (2, false), (3, false), (2, false), (2, true)];
+        assert_eq!(seen, expected.map(|(byte, ended)| (digest(byte), ended)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use kitwright::plan::dockerfile::resolver::{
 };
 use kitwright::plan::dockerfile::{CompileOptions, CompiledPlatform, compile, parse};
 use kitwright::plan::llb::{Definition, Vertex};
+use prost::Message as _;
 use serde_json::{Value, json};
 
 /// A case and what BuildKit made of it.
@@ -140,7 +141,10 @@ fn locations(definition: &Definition) -> BTreeMap<String, Vec<[i32; 5]>> {
         let ([line, character], [last, end]) = (place(range.start), place(range.end));
         [location.source_index, line, character, last, end]
     };
-    let source = definition.to_pb().source.unwrap_or_default();
+    let wire = definition.to_pb();
+    // What is sent to an engine says the same as the values that everything here looks at.
+    assert_eq!(pb::Definition::decode(&*definition.marshal()).unwrap(), wire);
+    let source = wire.source.unwrap_or_default();
     let rows = |locations: &pb::Locations| {
         let all = locations.locations.iter();
         all.flat_map(|location| location.ranges.iter().map(|range| row(location, range))).collect()

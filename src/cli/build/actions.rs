@@ -78,6 +78,6 @@ impl Actions {
 }
 
 fn record(shown: &Shown) -> Record {
-    let timeline = shown.timeline.render(Path::new("timeline.json"));
+    let timeline = shown.timeline().render(Path::new("timeline.json"));
     Record::parse(&timeline).unwrap_or_default()
 }

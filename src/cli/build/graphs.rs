@@ -2,10 +2,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use buildkit_rs_proto::pb;
+use bytes::Bytes;
+use prost::Message as _;
 
 use crate::engine::identity;
 use crate::oci::digest::Digest;
 use crate::plan::dockerfile::Compiled;
+use crate::plan::llb::Definition;
 use crate::plan::llb::session::in_session;
 
 /// What sets the graphs of one solve apart from the compiled ones.
@@ -46,6 +49,15 @@ impl Graphs {
             None => graph,
             Some(session) => in_session(graph, session, &mut BTreeMap::new()),
         }
+    }
+
+    /// The wire form of a compiled graph as this solve has it.
+    pub(super) fn marshal(&self, graph: &Definition) -> Bytes {
+        match (&self.session, self.anew.is_empty()) {
+            (None, true) => graph.marshal(),
+            _ => self.of(graph.to_pb()).encode_to_vec(),
+        }
+        .into()
     }
 
     /// The digest that a vertex of any solve has in the compiled graphs.

@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 
 use buildkit_rs_proto::pb;
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -31,12 +32,9 @@ pub(super) fn needs_gateway(compiled: &Compiled) -> bool {
         || compiled.platforms[0].definition.is_empty()
 }
 
-/// The request for one graph, or for what the gateway makes; `attestations` are frontend options.
-pub(super) fn request(
-    definition: pb::Definition,
-    attestations: &BTreeMap<String, String>,
-) -> SolveRequest {
-    let mut request = SolveRequest::definition(definition);
+/// The request for one graph in its wire form, or for what the gateway makes; `attestations` are frontend options.
+pub(super) fn request(definition: Bytes, attestations: &BTreeMap<String, String>) -> SolveRequest {
+    let mut request = SolveRequest::marshalled(definition);
     request.frontend_options.clone_from(attestations);
     request
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use buildkit_rs_proto::pb;
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Lens, observed};
@@ -393,9 +394,9 @@ impl<'a> Solving<'a> {
             Plan::Native(compiled, _) => {
                 let graph = match &compiled.platforms[..] {
                     [only] if !self.needs_gateway(compiled, work) => {
-                        self.graphs.of(only.definition.to_pb())
+                        self.graphs.marshal(&only.definition)
                     }
-                    _ => pb::Definition::default(),
+                    _ => Bytes::new(),
                 };
                 native::request(graph, attestations)
             }

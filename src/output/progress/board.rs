@@ -28,6 +28,8 @@ pub struct Step {
     pub digest: Digest,
     /// Its whole name, e.g. `[go 2/4] RUN go install tool`.
     pub name: String,
+    /// Digests of the vertices whose results it takes.
+    pub inputs: Vec<Digest>,
     /// When it first started.
     pub started: Option<Timestamp>,
     /// When it last ended.
@@ -36,6 +38,8 @@ pub struct Step {
     pub cached: bool,
     /// Why it failed.
     pub error: Option<String>,
+    /// Why it ran again, where that is known.
+    pub cause: Option<String>,
     /// Parts with a progress of their own, such as layers, in the order of their ids.
     pub parts: BTreeMap<String, Part>,
     /// The end of its output.
@@ -110,10 +114,12 @@ impl Step {
             number: 0,
             digest: vertex.digest,
             name: vertex.name.clone(),
+            inputs: vertex.inputs.clone(),
             started: None,
             completed: None,
             cached: false,
             error: None,
+            cause: None,
             parts: BTreeMap::new(),
             log: LogTail::default(),
         }
@@ -196,6 +202,13 @@ impl Board {
     fn log(&mut self, log: &Log) {
         if let Some(step) = self.step_mut(log.vertex) {
             step.log.push(&log.data);
+        }
+    }
+
+    /// Notes why a step ran again.
+    pub fn explain(&mut self, step: Digest, cause: String) {
+        if let Some(step) = self.step_mut(step) {
+            step.cause = Some(cause);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Progress of a build: status events in, something to look at out.
 //!
 //! [`Board`] keeps what is known of every step; a [`View`] shows it: [`tty`] live on a terminal,
-//! [`plain`] as lines, [`rawjson`] as the daemon's own messages. [`timeline`] records the run.
+//! [`plain`] as lines, [`rawjson`] as the daemon's own messages. [`timeline`] draws the run.
 
 pub mod board;
 pub mod plain;
@@ -80,14 +80,22 @@ pub enum News {
 pub struct Shown {
     /// Every step.
     pub board: Board,
+    /// What kitwright did itself.
+    pub phases: Vec<Phase>,
+}
+
+impl Shown {
     /// When each step began and ended.
-    pub timeline: Timeline,
+    #[must_use]
+    pub fn timeline(&self) -> Timeline<'_> {
+        Timeline::of(&self.board, &self.phases)
+    }
 }
 
 /// Runs `view` until the build ends or nobody can tell it anything more.
 pub async fn show(mut view: Box<dyn View>, mut news: Receiver<News>) -> Shown {
     let mut board = Board::new();
-    let mut timeline = Timeline::new();
+    let mut phases = Vec::new();
     let mut clock = tokio::time::interval(Duration::from_millis(100));
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut failed = None;
@@ -102,15 +110,14 @@ pub async fn show(mut view: Box<dyn View>, mut news: Receiver<News>) -> Shown {
                 for piece in pieces.drain(..) {
                     match piece {
                         News::Status(event) => {
-                            timeline.record(&event);
                             board.record(&event);
                             view.event(&board, &event);
                         }
-                        News::Cause(step, cause) => timeline.explain(step, cause),
+                        News::Cause(step, cause) => board.explain(step, cause),
                         News::Note(line) => view.note(&board, &line),
                         News::Phase(phase) => {
                             view.phase(&phase);
-                            timeline.phase(phase);
+                            phases.push(phase);
                         }
                         News::End { failed: end } => failed = Some(end),
                     }
@@ -121,7 +128,7 @@ pub async fn show(mut view: Box<dyn View>, mut news: Receiver<News>) -> Shown {
         }
     }
     view.finish(&board, failed.unwrap_or_default());
-    Shown { board, timeline }
+    Shown { board, phases }
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
 //! When each step of a build ran: as JSON, or as a chart in SVG or HTML.
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -7,26 +6,25 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Phase;
-use super::board::seconds_between;
-use crate::engine::status::{StatusEvent, VertexStatus};
+use super::board::{Board, Step, seconds_between};
 use crate::oci::digest::Digest;
 
 /// Starts and ends of every step, in the order of starting.
-#[derive(Debug, Default)]
-pub struct Timeline {
-    spans: BTreeMap<Digest, Span>,
-    phases: Vec<Phase>,
+#[derive(Debug)]
+pub struct Timeline<'a> {
+    spans: Vec<Span<'a>>,
+    phases: &'a [Phase],
 }
 
-/// One step.
+/// One step that has started.
 #[derive(Clone, Debug, Serialize)]
-pub struct Span {
+pub struct Span<'a> {
     /// Digest of the step's vertex.
     pub digest: Digest,
     /// The step's name.
-    pub name: String,
+    pub name: &'a str,
     /// Digests of the vertices whose results it takes.
-    pub inputs: Vec<Digest>,
+    pub inputs: &'a [Digest],
     /// When it started.
     pub started: Timestamp,
     /// When it ended; absent when the build stopped before.
@@ -36,13 +34,26 @@ pub struct Span {
     pub cached: bool,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub error: Option<&'a str>,
     /// Why it ran again, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
+    pub cause: Option<&'a str>,
 }
 
-impl Span {
+impl<'a> Span<'a> {
+    fn of(step: &'a Step) -> Option<Self> {
+        Some(Self {
+            digest: step.digest,
+            name: &step.name,
+            inputs: &step.inputs,
+            started: step.started?,
+            completed: step.completed,
+            cached: step.cached,
+            error: step.error.as_deref(),
+            cause: step.cause.as_deref(),
+        })
+    }
+
     /// How long it ran, in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
@@ -50,58 +61,19 @@ impl Span {
     }
 }
 
-impl Timeline {
-    /// A timeline of nothing.
+impl<'a> Timeline<'a> {
+    /// The timeline of the steps on `board`, and of what kitwright did itself.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Takes in what the daemon sent.
-    pub fn record(&mut self, event: &StatusEvent) {
-        if let StatusEvent::Vertex(vertex) = event
-            && let Some(started) = vertex.started
-        {
-            self.vertex(vertex, started);
-        }
-    }
-
-    /// Takes in what kitwright did itself.
-    pub fn phase(&mut self, phase: Phase) {
-        self.phases.push(phase);
-    }
-
-    fn vertex(&mut self, vertex: &VertexStatus, started: Timestamp) {
-        let span = self.spans.entry(vertex.digest).or_insert_with(|| Span {
-            digest: vertex.digest,
-            name: vertex.name.clone(),
-            inputs: vertex.inputs.clone(),
-            started,
-            completed: None,
-            cached: false,
-            error: None,
-            cause: None,
-        });
-        span.completed = vertex.completed.or(span.completed);
-        span.cached |= vertex.cached;
-        if vertex.error.is_some() {
-            span.error.clone_from(&vertex.error);
-        }
-    }
-
-    /// Notes why a step ran again.
-    pub fn explain(&mut self, step: Digest, cause: String) {
-        if let Some(span) = self.spans.get_mut(&step) {
-            span.cause = Some(cause);
-        }
+    pub fn of(board: &'a Board, phases: &'a [Phase]) -> Self {
+        let mut spans: Vec<Span<'_>> = board.steps().iter().filter_map(Span::of).collect();
+        spans.sort_by_key(|span| (span.started, span.name));
+        Self { spans, phases }
     }
 
     /// The steps in the order of starting.
     #[must_use]
-    pub fn spans(&self) -> Vec<&Span> {
-        let mut spans: Vec<&Span> = self.spans.values().collect();
-        spans.sort_by(|a, b| (a.started, &a.name).cmp(&(b.started, &b.name)));
-        spans
+    pub fn spans(&self) -> &[Span<'a>] {
+        &self.spans
     }
 
     /// Renders for a file of this name: `.svg` and `.html` are charts, all else is JSON.
@@ -150,7 +122,7 @@ impl Timeline {
                 (None, true) => "#8c959f",
                 (None, false) => "#0969da",
             };
-            let (name, short) = (escaped(&span.name), escaped(&shortened(&span.name, 66)));
+            let (name, short) = (escaped(span.name), escaped(&shortened(span.name, 66)));
             let seconds = span.seconds();
             let text = y + 13;
             let top = y + 3;
@@ -183,6 +155,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::engine::status::{StatusEvent, VertexStatus};
 
     fn span(byte: u8, name: &str, from: i64, to: i64) -> StatusEvent {
         let at = |time| Some(Timestamp::from_millisecond(time).unwrap());
@@ -200,11 +173,12 @@ mod tests {
 
     #[test]
     fn spans_are_in_the_order_of_starting() {
-        let mut timeline = Timeline::new();
-        timeline.record(&span(1, "second <&>", 500, 900));
-        timeline.record(&span(2, "first", 0, 1000));
-        timeline.explain(Digest::from_bytes([1; 32]), "evicted".into());
-        let names: Vec<_> = timeline.spans().iter().map(|span| span.name.clone()).collect();
+        let mut board = Board::new();
+        board.record(&span(1, "second <&>", 500, 900));
+        board.record(&span(2, "first", 0, 1000));
+        board.explain(Digest::from_bytes([1; 32]), "evicted".into());
+        let timeline = Timeline::of(&board, &[]);
+        let names: Vec<_> = timeline.spans().iter().map(|span| span.name).collect();
         assert_eq!(names, ["first", "second <&>"]);
         let svg = timeline.render(Path::new("x.svg"));
         assert!(svg.contains("2 steps in 1.00 s"), "{svg}");

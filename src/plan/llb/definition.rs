@@ -13,6 +13,9 @@ use super::{caps, wire};
 use crate::oci::digest::Digest;
 use crate::oci::platform::Platform;
 
+/// What a definition holds of most vertices beside their ops: metadata and locations, each after a digest.
+const ABOUT_A_VERTEX: usize = 384;
+
 /// What an engine solves: ops in topological order, the last one naming the result.
 ///
 /// It is empty when the result is an empty file system.
@@ -90,6 +93,32 @@ impl Definition {
     }
 }
 
+impl Definition {
+    /// The wire form in bytes; that of [`Definition::to_pb`] made of many steps takes several times as much memory.
+    #[must_use]
+    pub fn marshal(&self) -> Vec<u8> {
+        let ops: usize = self.vertices.iter().map(|vertex| vertex.bytes.len()).sum();
+        let source = self.source.as_ref().filter(|_| !self.is_empty());
+        let text = source.map_or(0, |file| file.data.len());
+        let mut out = Vec::with_capacity(ops + text + self.vertices.len() * ABOUT_A_VERTEX);
+        for vertex in &self.vertices {
+            wire::put_bytes(&mut out, 1, &vertex.bytes);
+        }
+        for vertex in &self.vertices {
+            wire::put_entry(&mut out, 2, &vertex.digest.to_string(), &vertex.metadata.to_pb());
+        }
+        let Some(source) = source else { return out };
+        wire::put_message(&mut out, 3, |out| {
+            for vertex in self.vertices.iter().filter(|vertex| !vertex.locations.is_empty()) {
+                let locations = locations_to_pb(&vertex.locations);
+                wire::put_entry(out, 1, &vertex.digest.to_string(), &locations);
+            }
+            wire::put_prost(out, 2, &source.to_pb());
+        });
+        out
+    }
+}
+
 impl Vertex {
     /// The op that the bytes hold.
     #[must_use]
@@ -131,9 +160,12 @@ impl Graph {
         let mut digests = vec![String::new(); self.len()];
         let mut seen = BTreeMap::new();
         let mut vertices: Vec<Vertex> = Vec::new();
+        // One allocation for all ops.
+        let (mut ops, mut ends) = (Vec::new(), Vec::new());
         for id in self.post_order(head) {
-            let bytes = self.encode(id, &digests, defaults);
-            let digest = Digest::of(&bytes);
+            let start = ops.len();
+            self.encode(id, &digests, defaults, &mut ops);
+            let digest = Digest::of(&ops[start..]);
             digests[id.index()] = digest.to_string();
             let node = self.node(id);
             let mut metadata = node.metadata.clone();
@@ -144,14 +176,20 @@ impl Graph {
             match seen.entry(digest) {
                 Entry::Vacant(entry) => {
                     entry.insert(vertices.len());
-                    vertices.push(Vertex { digest, bytes: bytes.into(), metadata, locations });
+                    ends.push(ops.len());
+                    vertices.push(Vertex { digest, bytes: Bytes::new(), metadata, locations });
                 }
                 Entry::Occupied(entry) => {
+                    ops.truncate(start);
                     let vertex = &mut vertices[*entry.get()];
                     vertex.metadata.merge(metadata);
                     vertex.locations.extend(locations);
                 }
             }
+        }
+        let (ops, mut start) = (Bytes::from(ops.into_boxed_slice()), 0);
+        for (vertex, end) in vertices.iter_mut().zip(ends) {
+            vertex.bytes = ops.slice(std::mem::replace(&mut start, end)..end);
         }
         let terminal = terminal(&digests[head.index()], 0, &vertices);
         vertices.push(terminal);
@@ -181,25 +219,31 @@ impl Graph {
         order
     }
 
-    fn encode(&mut self, id: NodeId, digests: &[String], defaults: Defaults<'_>) -> Vec<u8> {
+    /// Appends the bytes of one op.
+    fn encode(
+        &mut self,
+        id: NodeId,
+        digests: &[String],
+        defaults: Defaults<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let mut inputs = Inputs { digests, unique: Vec::new() };
         let node = self.node_mut(id);
-        let mut out = Vec::with_capacity(512);
         let platform = node.platform.as_ref();
         match &mut node.op {
             Op::Reserved => {}
             Op::Source(source) => {
                 let specific = is_platform_specific(&source.identifier);
                 let platform = specific.then(|| platform.unwrap_or(defaults.platform).into());
-                wire::put_source_tail(&mut out, platform.as_ref(), source);
+                wire::put_source_tail(out, platform.as_ref(), source);
             }
             Op::Exec { op, env, sources } => {
                 for (mount, source) in op.mounts.iter_mut().zip(&*sources) {
                     mount.input = source.map_or(-1, |id| inputs.position(id));
                 }
-                inputs.put(&mut out);
+                inputs.put(out);
                 let platform: pb::Platform = platform.unwrap_or(defaults.platform).into();
-                wire::put_exec_tail(&mut out, &platform, op, env.encoded());
+                wire::put_exec_tail(out, &platform, op, env.encoded());
             }
             Op::File { base, actions } => {
                 let base = base.map_or(-1, |id| inputs.position(id));
@@ -207,17 +251,16 @@ impl Graph {
                     .iter()
                     .map(|action| action.source.map_or(-1, |id| inputs.position(id)))
                     .collect();
-                inputs.put(&mut out);
-                wire::put_file_tail(&mut out, base, inputs.unique.len(), &sources, actions);
+                inputs.put(out);
+                wire::put_file_tail(out, base, inputs.unique.len(), &sources, actions);
             }
             Op::Merge(sources) => {
                 // Not made unique: laying a tree over itself is still two inputs.
                 inputs.unique.clone_from(sources);
-                inputs.put(&mut out);
-                wire::put_merge_tail(&mut out, sources.len());
+                inputs.put(out);
+                wire::put_merge_tail(out, sources.len());
             }
         }
-        out
     }
 }
 

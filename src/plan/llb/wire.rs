@@ -227,20 +227,29 @@ fn put_int(out: &mut Vec<u8>, field: u32, value: i64) {
     }
 }
 
+/// Appends an entry of a map.
+pub(super) fn put_entry(out: &mut Vec<u8>, field: u32, key: &str, value: &impl prost::Message) {
+    put_message(out, field, |out| {
+        put_bytes(out, 1, key.as_bytes());
+        put_prost(out, 2, value);
+    });
+}
+
 fn put_text(out: &mut Vec<u8>, field: u32, text: &str) {
     if !text.is_empty() {
         put_bytes(out, field, text.as_bytes());
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+/// Appends a field of bytes.
+pub(super) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     put_key(out, field, LENGTH_DELIMITED);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Appends a sub-message whose own order prost gets right.
-fn put_prost(out: &mut Vec<u8>, field: u32, message: &impl prost::Message) {
+pub(super) fn put_prost(out: &mut Vec<u8>, field: u32, message: &impl prost::Message) {
     put_key(out, field, LENGTH_DELIMITED);
     put_varint(out, message.encoded_len() as u64);
     // A `Vec` grows, so encoding into one cannot fail.
@@ -248,7 +257,7 @@ fn put_prost(out: &mut Vec<u8>, field: u32, message: &impl prost::Message) {
 }
 
 /// Appends a sub-message, moving it up by the length of its length once that is known.
-fn put_message(out: &mut Vec<u8>, field: u32, body: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn put_message(out: &mut Vec<u8>, field: u32, body: impl FnOnce(&mut Vec<u8>)) {
     put_key(out, field, LENGTH_DELIMITED);
     let start = out.len();
     body(out);
