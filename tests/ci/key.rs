@@ -176,16 +176,17 @@ fn an_image_is_pushed_as_the_settings_say() {
         |work: &Repository| tags(&world, work, &["--touched", "true"]).0["outputs"].clone();
     assert_eq!(outputs(&work), "type=registry,compression=zstd");
     let github = GitHub::start();
-    let settings = |text: &str| {
-        let clone = world.full_at(&format!("clone-{}", text.len()), "topic");
-        clone.write("kitwright.toml", text);
+    let settings = |compression: &str| {
+        let clone = world.full_at(&format!("clone-{compression}"), "topic");
+        clone.write("kitwright.toml", &format!("[ci]\ncompression = \"{compression}\"\n"));
         let head = clone.git(&["rev-parse", "HEAD"]);
         step(&clone, &github, &head).run(&["tags", "--touched", "true"])
     };
-    assert_eq!(settings("[ci]\ncompression = \"gzip\"\n").json()["outputs"], "type=registry");
-    let wrong = settings("[ci]\ncompression = \"lzma\"\n");
+    assert_eq!(settings("gzip").json()["outputs"], "type=registry");
+    let wrong = settings("lzma");
     assert_eq!(wrong.code, 2, "{}", wrong.stderr);
     assert!(wrong.said().contains("`lzma`") && wrong.said().contains("`zstd`"), "{}", wrong.stderr);
+    work.commit("README.md", "no other image\n");
     let idle = tags(&world, &work, &["--touched", "false"]).0;
     assert!(idle["outputs"].is_null(), "nothing is pushed: {idle}");
 }
