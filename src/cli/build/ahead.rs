@@ -63,7 +63,8 @@ impl Solving<'_> {
     /// Packs what finishes until the returned handle is dropped.
     pub(super) fn pack_ahead(&self, watch: &Watch) -> Option<AbortOnDropHandle<()>> {
         let Plan::Native(compiled, _) = self.plan else { return None };
-        // Where steps come from a registry the engine would fetch their layers for both solves.
+        // What is packed the engine hashes later than what it has just made, and meanwhile fetches layers
+        // that it needs for nothing: decision 80.
         if !self.imports.is_empty() {
             return None;
         }
