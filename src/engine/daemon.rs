@@ -19,10 +19,10 @@ use tokio::process::{Child, Command};
 
 use super::asks::Asks;
 use super::config::{Machine, Place, render};
-use super::host_ca;
 use super::lease::Running;
 use super::programs::Programs;
 use super::state::{StateDir, StateError, replace_file};
+use super::{host_ca, unsynced};
 
 /// The name of the daemon's socket.
 pub(super) const SOCKET: &str = "buildkitd.sock";
@@ -99,6 +99,9 @@ impl Daemon {
         let engine = state.engine();
         let root = engine.join("root");
         fs_err::create_dir_all(&root).map_err(StateError::io("create the folder", &root))?;
+        // In a user namespace the right to it comes too late, and RootlessKit may not lose its own.
+        let syncs_nothing = !rootless && unsynced::is_wanted();
+        unsynced::prepare(&engine, &root, syncs_nothing)?;
         let runtime = runtime(sockets, programs, asks)?;
         let snapshotter = Snapshotter::known(&engine, &root, programs, rootless);
         let place = Place {
@@ -125,7 +128,7 @@ impl Daemon {
             // OCI runtimes keep their state here; their other choice, `/run`, is root's.
             command.env("XDG_RUNTIME_DIR", sockets);
         }
-        isolate(&mut command, rootless);
+        isolate(&mut command, rootless, syncs_nothing);
         let started = Instant::now();
         let child = command.spawn().map_err(StateError::io("run", &programs.buildkitd.path))?;
         Ok(Self {
@@ -271,7 +274,7 @@ fn environment(
 }
 
 /// Ties the daemon's life to the supervisor's, and its steps' lives to its own.
-fn isolate(command: &mut Command, rootless: bool) {
+fn isolate(command: &mut Command, rootless: bool, syncs_nothing: bool) {
     // The namespace is for children of this thread: the daemon becomes its init process. Where the
     // system refuses, in a container without the right to, the daemon runs without.
     //
@@ -283,6 +286,9 @@ fn isolate(command: &mut Command, rootless: bool) {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         if isolated {
             own_mounts()?;
+        }
+        if syncs_nothing {
+            unsynced::answer_syncs();
         }
         Ok(())
     };

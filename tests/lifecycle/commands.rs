@@ -81,6 +81,39 @@ fn settings_reach_the_daemon_and_secrets_do_not() {
     success(&kit.run(&["engine", "stop"]));
 }
 
+/// Of `/dev/null` nothing can be synced: only who is not asked says otherwise.
+#[test]
+fn an_engine_of_a_machine_that_is_thrown_away_syncs_nothing() {
+    let Some(kit) = Kit::new() else { return };
+    let build = |wanted: &str| {
+        let dockerfile = format!(
+            "FROM {}\nRUN echo 1\nRUN dd if=/etc/passwd of=/dev/null conv=fsync\n",
+            kit.base
+        );
+        let context = kit.state.path().join("context");
+        std::fs::create_dir_all(&context).expect("a folder");
+        std::fs::write(context.join("Dockerfile"), dockerfile).expect("a written file");
+        let args = ["build", "--progress=plain", context.to_str().expect("text")];
+        kit.command(&args).env("KITWRIGHT_ENGINE_SYNC", wanted).output().expect("kitwright runs")
+    };
+    let usual = build("true");
+    assert_eq!(usual.status.code(), Some(1), "{}", text(&usual.stderr));
+    let mark = kit.engine().join("unsynced");
+    assert!(!mark.exists());
+    success(&build("false"));
+    assert!(mark.exists());
+    let again = build("false");
+    assert!(text(&again.stderr).contains("CACHED"), "{}", text(&again.stderr));
+    // After a crash of the machine nothing of it is used.
+    std::fs::write(&mark, "another boot\n").expect("a written file");
+    let rebooted = build("false");
+    success(&rebooted);
+    assert!(!text(&rebooted.stderr).contains("CACHED"), "{}", text(&rebooted.stderr));
+    // Whoever wants it safe again finds what was written.
+    success(&build("true"));
+    assert!(!mark.exists());
+}
+
 #[test]
 fn a_long_log_of_a_step_is_not_clipped() {
     let Some(kit) = Kit::new() else { return };
