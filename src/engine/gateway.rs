@@ -223,9 +223,10 @@ where
                 let returned = match frontend(&bridge).await {
                     Ok(result) => bridge.finish(Ok(result)).await,
                     Err(error) => {
-                        let told = bridge.finish(Err(chain(&error))).await;
+                        let told = chain(&error);
+                        // Before the daemon knows: its echo of the error may be back at once.
                         *own.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                        told
+                        bridge.finish(Err(told)).await
                     }
                 };
                 // Without it the build cannot end; its own status then says why.

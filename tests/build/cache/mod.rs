@@ -4,6 +4,7 @@ mod faults;
 pub(crate) mod gha;
 mod kit;
 mod local;
+mod packing;
 mod parts;
 mod requests;
 mod table;
