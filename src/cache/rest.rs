@@ -11,7 +11,8 @@
 //! daemon fetch them. (The image's own manifest will not do: what the daemon knows of it already comes before
 //! any cache.) From then on the daemon has the layers.
 //!
-//! Input: a graph and the layouts that its images are in. Output: what to solve.
+//! Input: a graph and the layouts that its images are in. Output: nothing but the
+//! layers on the daemon.
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,12 +20,16 @@ use std::path::{Path, PathBuf};
 use buildkit_rs_proto::pb;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::config::{MEDIA_TYPE, UNCOMPRESSED};
 use super::keys::{self, Root};
+use crate::engine::client::Client;
+use crate::engine::failure::SolveError;
 use crate::engine::identity;
 use crate::engine::session::SessionBuilder;
-use crate::engine::solve::{CacheEntry, SolveRequest};
+use crate::engine::solve::{CacheEntry, SolveRequest, solve};
 use crate::oci::config::ImageConfig;
 use crate::oci::digest::Digest;
 use crate::oci::manifest::{Descriptor, ImageManifest, media};
@@ -49,23 +54,45 @@ pub fn is_cause(message: &str) -> bool {
     message.contains(CAUSE)
 }
 
+/// Whether a build failed because the daemon has a part of a layer and cannot go on fetching it.
+#[must_use]
+pub fn is_cause_of(error: &SolveError) -> bool {
+    match error {
+        SolveError::Step(error) | SolveError::Input(error) | SolveError::Environment(error) => {
+            error.exit_code.is_none() && is_cause(&error.message)
+        }
+        _ => false,
+    }
+}
+
 /// An image in an OCI layout.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Base {
-    layout: PathBuf,
-    digest: Digest,
-    platform: Platform,
+    /// The layout's folder.
+    pub layout: PathBuf,
+    /// The image's manifest, or an index that has it.
+    pub digest: Digest,
+    /// The platform that it is for.
+    pub platform: Platform,
 }
 
 /// What a daemon is to solve so that it fetches an image. The folder that it reads goes with it.
 #[derive(Debug)]
-pub struct Rest {
+struct Rest {
     folder: tempfile::TempDir,
     /// The manifest of the image.
     image: Digest,
     /// The manifest of the cache.
     cache: Digest,
     platform: pb::Platform,
+}
+
+/// Has a daemon fetch `base`; where that fails the next solve does so too, and says why.
+pub async fn fetch(base: &Base, client: &Client, cancel: &CancellationToken) {
+    let Ok(rest) = Rest::of(base) else { return };
+    let (request, session) = rest.request();
+    let (events, _) = mpsc::channel(1);
+    let _ = solve(client, request, session, events, cancel).await;
 }
 
 /// The images that `definition` has from `layouts`, by the names under which a session offers those.
@@ -85,11 +112,7 @@ pub fn bases<'a>(
 
 impl Rest {
     /// Prepares to have `base` fetched.
-    ///
-    /// # Errors
-    ///
-    /// When the image cannot be read or the folder not be written.
-    pub fn of(base: &Base) -> io::Result<Self> {
+    fn of(base: &Base) -> io::Result<Self> {
         let mut image = layout::image(&base.layout, base.digest, &base.platform)?;
         let config = layout::read(&base.layout, image.config.digest)?;
         let config = ImageConfig::parse(&config)?;
@@ -104,8 +127,7 @@ impl Rest {
     }
 
     /// What to solve, and the session for it; nothing of it is kept in the daemon's history.
-    #[must_use]
-    pub fn request(&self) -> (SolveRequest, SessionBuilder) {
+    fn request(&self) -> (SolveRequest, SessionBuilder) {
         let session = SessionBuilder::new().layout(STORE, self.folder.path());
         let mut request = SolveRequest::definition(self.definition(session.session_id()));
         let src = self.folder.path().display().to_string();

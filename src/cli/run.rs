@@ -10,15 +10,18 @@ use std::process::{Command as Program, Stdio};
 use buildkit_rs_proto::pb;
 use clap::Args;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{EngineArgs, SecretArgs};
 use super::builder::{self, Builder};
 use super::image::local_store;
 use super::report::Failure;
 use super::{compilation, runtime, session};
+use crate::cache::rest::{self, Base};
 use crate::engine::failure::SolveError;
+use crate::engine::identity;
 use crate::engine::session::SessionBuilder;
-use crate::engine::solve::{Export, ExportTarget, SolveRequest, solve};
+use crate::engine::solve::{Export, ExportTarget, SolveRequest, SolveResult, solve};
 use crate::engine::status::StatusEvent;
 use crate::fault::{Classified, Fault};
 use crate::oci::digest::Digest;
@@ -26,6 +29,7 @@ use crate::oci::platform::Platform;
 use crate::oci::reference::{ImageReference, ReferenceError};
 use crate::oci::store::StoreError;
 use crate::output::changes::{Changes, Tree};
+use crate::plan::llb::session::in_session;
 use crate::plan::llb::wire;
 use crate::plan::pattern::{PatternError, Patterns};
 
@@ -150,10 +154,11 @@ impl Run {
         let registry = compilation::registry(&self.registry_mirror)?;
         let session = SessionBuilder::new().directory("context", &self.directory);
         let session = session::with_services(session, &self.secrets, registry.clone())?;
-        let (image, session) = self.image(&reference, &registry, session).await?;
+        let (image, base, session) = self.image(&reference, &registry, session).await?;
         let definition = self.definition(image, session.session_id(), &hidden);
         let mut builder = starting.ready().await?;
-        let solved = self.solve(definition, session, archive.clone(), &mut builder).await;
+        let work = (definition, session, base.as_ref());
+        let solved = self.solve(work, archive.clone(), &mut builder).await;
         builder.release().await;
         solved?;
         Ok(Tree::new(self.directory.clone(), patterns).apply(&archive)?)
@@ -165,7 +170,7 @@ impl Run {
         reference: &ImageReference,
         registry: &crate::oci::registry::Client,
         session: SessionBuilder,
-    ) -> Result<(Image, SessionBuilder), Failure> {
+    ) -> Result<(Image, Option<Base>, SessionBuilder), Failure> {
         const STORE: &str = "images";
         let platform = Platform::host();
         let store = local_store()?;
@@ -183,7 +188,8 @@ impl Run {
                     attrs: attrs.into(),
                 };
                 let session = session.layout(STORE, store.root());
-                Ok((Image::new(source, &config)?, session))
+                let base = Base { layout: store.root().to_owned(), digest, platform };
+                Ok((Image::new(source, &config)?, Some(base), session))
             }
             Err(StoreError::NoImage(_)) => {
                 let resolved = registry.resolve(reference, &platform).await?;
@@ -192,7 +198,7 @@ impl Run {
                     identifier: format!("docker-image://{pinned}"),
                     attrs: Default::default(),
                 };
-                Ok((Image::new(source, &resolved.config)?, session))
+                Ok((Image::new(source, &resolved.config)?, None, session))
             }
             Err(error) => Err(error.into()),
         }
@@ -258,14 +264,47 @@ impl Run {
         }
     }
 
+    /// Runs the command; a second time when the engine could not go on fetching the image, which it does
+    /// before the command begins.
     async fn solve(
         &self,
-        definition: pb::Definition,
-        session: SessionBuilder,
+        (definition, session, base): (pb::Definition, SessionBuilder, Option<&Base>),
         archive: PathBuf,
         builder: &mut Builder,
     ) -> Result<(), Failure> {
         let cancel = runtime::interruption();
+        let work = (definition.clone(), session.clone());
+        let mut solved = self.solve_once(work, archive.clone(), builder, &cancel).await?;
+        if let (Err(error), Some(base)) = (&solved, base)
+            && rest::is_cause_of(error)
+        {
+            rest::fetch(base, &builder.client, &cancel).await;
+            let id = identity::random();
+            let definition = in_session(definition, &id, &mut Default::default());
+            let work = (definition, session.id(id));
+            solved = self.solve_once(work, archive, builder, &cancel).await?;
+        }
+        match solved {
+            Ok(_) => Ok(()),
+            // The command has said itself what was wrong.
+            Err(SolveError::Step(step)) if step.exit_code.is_some() => {
+                eprintln!(
+                    "error: the command ended with exit code {}",
+                    step.exit_code.unwrap_or(1)
+                );
+                Err(Failure::silent(Fault::Build))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn solve_once(
+        &self,
+        (definition, session): (pb::Definition, SessionBuilder),
+        archive: PathBuf,
+        builder: &mut Builder,
+        cancel: &CancellationToken,
+    ) -> Result<Result<SolveResult, SolveError>, Failure> {
         let mut request = SolveRequest::definition(definition);
         request.entitlements.clone_from(&self.engine.allow);
         request.internal = true;
@@ -279,23 +318,12 @@ impl Run {
         let show = tokio::spawn(pass_through(shown));
         let client = builder.client.clone();
         let solved = tokio::select! {
-            solved = solve(&client, request, session, events, &cancel) => solved,
+            solved = solve(&client, request, session, events, cancel) => solved,
             error = builder.lost() => return Err(error.into()),
         };
         // The command's last words come before our own.
         let _ = show.await;
-        match solved {
-            Ok(_) => Ok(()),
-            // The command has said itself what was wrong.
-            Err(SolveError::Step(step)) if step.exit_code.is_some() => {
-                eprintln!(
-                    "error: the command ended with exit code {}",
-                    step.exit_code.unwrap_or(1)
-                );
-                Err(Failure::silent(Fault::Build))
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(solved)
     }
 }
 

@@ -2,6 +2,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::kit::Project;
+use crate::support::engine::{self, Options};
 
 /// A project whose image `tools:1` is in the local image store.
 fn project() -> Option<Project> {
@@ -47,4 +48,26 @@ fn an_image_that_is_nowhere_is_an_error() {
     let Some(project) = project() else { return };
     let ended = project.kitwright(&["run", "127.0.0.1:1/no/such:1", "--", "true"]);
     ended.fails(3, &["127.0.0.1:1"]);
+}
+
+#[test]
+fn an_image_that_was_half_fetched_is_used() {
+    let config = "[worker.oci]\ngc = false\n".to_owned();
+    let Some(engine) = engine::start(Options { config, ..Options::default() }) else { return };
+    let Some(project) = project() else { return };
+    let blobs = project.path(".state/images/blobs/sha256");
+    let layers =
+        std::fs::read_dir(&blobs).expect("blobs").map(|entry| entry.expect("an entry").path());
+    let size = |path: &std::path::PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+    let layer = layers.max_by_key(size).expect("a layer");
+    let whole = std::fs::read(&layer).expect("a layer");
+    let address = [("BUILDKIT_HOST", engine.address.as_str())];
+    let command = ["run", "tools:1", "--", "sh", "-c", "echo hello >made"];
+    // The engine gets half of it, and then no more.
+    std::fs::remove_file(&layer).expect("a removed file");
+    std::fs::write(&layer, &whole[..whole.len() / 2]).expect("a written file");
+    project.with_env(&command, &address).fails(1, &["short read"]);
+    std::fs::write(&layer, &whole).expect("a written file");
+    project.with_env(&command, &address).ok();
+    assert_eq!(project.read("made"), "hello\n");
 }

@@ -3,12 +3,9 @@
 //! See [`crate::cache::rest`] for why the engine cannot do so by itself.
 use std::collections::BTreeSet;
 
-use tokio::sync::mpsc;
-
 use super::Plan;
 use super::solving::Solving;
-use crate::cache::rest::{self, Base, Rest};
-use crate::engine::solve::solve;
+use crate::cache::rest::{self, Base};
 
 /// How often that is done for one build: what a failed solve fetches may still be ending.
 const TRIES: u32 = 3;
@@ -31,11 +28,7 @@ impl Solving<'_> {
         let line = "the engine has a part of a base image: fetching the rest";
         self.job.display.note(line).await;
         for base in &bases {
-            // Where that fails the build does so too, and says why.
-            let Ok(rest) = Rest::of(base) else { continue };
-            let (request, session) = rest.request();
-            let (events, _) = mpsc::channel(1);
-            let _ = solve(&self.client, request, session, events, &self.job.cancel).await;
+            rest::fetch(base, &self.client, &self.job.cancel).await;
         }
         true
     }
