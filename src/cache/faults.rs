@@ -119,14 +119,19 @@ pub fn stalled(stalls: &[Stall], imports: &[Import]) -> Vec<usize> {
                 import.name == *name || name.starts_with(&format!("{}:", import.entry.kind))
             }
             Stall::Blob(digest) => import.holds(*digest),
+            Stall::Result(_) => false,
         })
     };
     let stuck = |blame: &dyn Fn(&Import) -> bool| -> Vec<usize> {
         let numbered = imports.iter().enumerate();
         numbered.filter(|(_, import)| blame(import)).map(|(index, _)| index).collect()
     };
-    let found = stuck(&is_stuck);
-    if found.is_empty() { stuck(&|import| import.probed.is_none()) } else { found }
+    let mut found = stuck(&is_stuck);
+    if found.is_empty() {
+        found = stuck(&|import| import.probed.is_none());
+    }
+    // Of a result the engine does not say whose it is.
+    if found.is_empty() { stuck(&|_| true) } else { found }
 }
 
 /// An engine's message for a line on the display: its last cause, without what URLs keep secret.

@@ -15,6 +15,9 @@ use crate::oci::digest::Digest;
 const IMPORTING: &str = "importing cache manifest from ";
 /// How the engine names the vertices that write caches.
 const EXPORTING: [&str; 2] = ["exporting cache to ", "exporting to GitHub Actions Cache"];
+/// How it names the vertices that hand a result out, and the parts of these that wait for all layers.
+const OUT: &str = "exporting to ";
+const SENDING: [&str; 2] = ["pushing layers", "sending tarball"];
 
 /// An observer of one solve; clones see the same.
 #[derive(Clone, Debug)]
@@ -43,6 +46,8 @@ struct Vertex {
     started: bool,
     completed: bool,
     cached: bool,
+    /// Whether its result is being taken over from a cache at this moment.
+    loading: bool,
     error: Option<String>,
 }
 
@@ -60,6 +65,8 @@ pub enum Stall {
     Manifest(String),
     /// This blob does not come.
     Blob(Digest),
+    /// What a cache has of this vertex does not come: not even its layers are found.
+    Result(Digest),
 }
 
 /// A cache that could not be read or written, as the engine says it.
@@ -98,6 +105,7 @@ impl Watch {
                 vertex.error.clone_from(&status.error);
                 // A cached vertex whose blobs are fetched is told of again, without these.
                 vertex.cached |= status.cached;
+                vertex.loading = status.cached && vertex.started && !vertex.completed;
                 if vertex.inputs != status.inputs && !status.inputs.is_empty() {
                     vertex.inputs.clone_from(&status.inputs);
                 }
@@ -123,8 +131,12 @@ impl Watch {
     /// The cache work that has stood still for `limit` while nothing else moved either; `holds` tells
     /// which blobs are of caches.
     ///
+    /// Only what the engine calls work for a cache counts, never silence alone: a manifest being read,
+    /// a result being taken over, a blob on its way for a step. A blob for a vertex without inputs is a
+    /// base image's, which no cache import has.
+    ///
     /// A step that runs beside it may be quiet for longer, and would lose its work: it is given four
-    /// times as long.
+    /// times as long, and so is an exporter that packs layers.
     #[must_use]
     pub fn stalled(
         &self,
@@ -140,6 +152,9 @@ impl Watch {
             if let Some(name) = vertex.name.strip_prefix(IMPORTING) {
                 stalls.push(Stall::Manifest(name.to_owned()));
                 waiting.insert(*digest);
+            } else if vertex.loading {
+                stalls.push(Stall::Result(*digest));
+                waiting.insert(*digest);
             }
         }
         // A cached vertex counts as completed before its blobs are there. Where no vertex is open and
@@ -147,20 +162,30 @@ impl Watch {
         let idle = !seen.vertices.values().any(open);
         for ((vertex, id), _) in seen.parts.iter().filter(|(_, part)| !part.completed) {
             let done = !idle && seen.vertices.get(vertex).is_none_or(|vertex| vertex.completed);
-            if let (false, Ok(blob)) = (done, id.parse())
+            let is_source = seen.vertices.get(vertex).is_some_and(|v| v.inputs.is_empty());
+            if let (false, Ok(blob)) = (done || is_source, id.parse())
                 && holds(blob)
             {
                 stalls.push(Stall::Blob(blob));
                 waiting.insert(*vertex);
             }
         }
-        let busy = |digest: &Digest| !waiting.contains(digest) && !seen.needs(*digest, &waiting);
-        let others = seen.vertices.iter().any(|(digest, vertex)| open(vertex) && busy(digest));
+        let busy = |digest: &Digest, vertex: &Vertex| {
+            let waits = waiting.contains(digest) || seen.needs(*digest, &waiting);
+            !waits && (!vertex.name.starts_with(OUT) || seen.packs(*digest))
+        };
+        let others = seen.vertices.iter().any(|(digest, v)| open(v) && busy(digest, v));
         let limit = if others { limit * 4 } else { limit };
         if now.duration_since(seen.moved) < limit {
             stalls.clear();
         }
         stalls
+    }
+
+    /// Whether nothing has moved for `limit`.
+    #[must_use]
+    pub fn is_quiet(&self, now: Instant, limit: Duration) -> bool {
+        now.duration_since(self.seen().moved) >= limit
     }
 
     /// Waits until the engine has read the manifests of `imports` caches, or could not read them.
@@ -190,12 +215,13 @@ impl Watch {
         open.filter_map(name).map(Stall::Manifest).collect()
     }
 
-    /// The vertices that blobs are under way for, and all that those stand on.
+    /// The vertices that blobs or whole results are under way for, and all that those stand on.
     #[must_use]
     pub fn fetching(&self) -> BTreeSet<Digest> {
         let seen = self.seen();
         let parts = seen.parts.iter().filter(|(_, part)| !part.completed);
         let mut open: Vec<Digest> = parts.map(|((vertex, _), _)| *vertex).collect();
+        open.extend(seen.vertices.iter().filter(|(_, v)| v.loading).map(|(digest, _)| *digest));
         let mut found = BTreeSet::new();
         while let Some(digest) = open.pop() {
             if found.insert(digest)
@@ -275,6 +301,13 @@ impl Watch {
 }
 
 impl Seen {
+    /// Whether an exporter does more than to wait for layers and to send them.
+    fn packs(&self, export: Digest) -> bool {
+        self.parts.iter().any(|((vertex, id), part)| {
+            *vertex == export && !part.completed && !SENDING.contains(&id.as_str())
+        })
+    }
+
     /// Whether `vertex` waits for one of `others`.
     fn needs(&self, vertex: Digest, others: &BTreeSet<Digest>) -> bool {
         let mut looked_at = BTreeSet::new();
@@ -294,88 +327,4 @@ impl Seen {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-    use crate::engine::status::{Progress, VertexStatus};
-
-    const LIMIT: Duration = Duration::from_secs(10);
-
-    fn digest(byte: u8) -> Digest {
-        Digest::from_bytes([byte; 32])
-    }
-
-    fn vertex(byte: u8, inputs: &[u8], completed: bool, cached: bool) -> StatusEvent {
-        StatusEvent::Vertex(VertexStatus {
-            digest: digest(byte),
-            inputs: inputs.iter().map(|byte| digest(*byte)).collect(),
-            name: format!("step {byte}"),
-            cached,
-            started: Some(Timestamp::UNIX_EPOCH),
-            completed: completed.then_some(Timestamp::UNIX_EPOCH),
-            error: None,
-            group: None,
-        })
-    }
-
-    fn blob(vertex: u8, blob: u8, current: i64) -> StatusEvent {
-        StatusEvent::Progress(Progress {
-            vertex: digest(vertex),
-            id: digest(blob).to_string(),
-            name: String::new(),
-            current,
-            total: 100,
-            timestamp: None,
-            started: None,
-            completed: None,
-        })
-    }
-
-    #[test]
-    fn a_blob_that_does_not_move_is_a_stall() {
-        let (watch, start) = (Watch::default(), Instant::now());
-        let later = |seconds| start + Duration::from_secs(seconds);
-        watch.record(&vertex(1, &[], true, true), start);
-        watch.record(&vertex(1, &[], false, false), start);
-        watch.record(&blob(1, 9, 50), start);
-        // The engine repeats itself.
-        watch.record(&blob(1, 9, 50), later(9));
-        let holds = |blob| blob == digest(9);
-        assert!(watch.stalled(later(9), LIMIT, holds).is_empty());
-        assert_eq!(watch.stalled(later(10), LIMIT, holds), [Stall::Blob(digest(9))]);
-        // A base image's blob is nobody's fault here.
-        assert!(watch.stalled(later(10), LIMIT, |_| false).is_empty());
-        // A quiet step beside it gets more time; one that waits for it does not.
-        watch.record(&vertex(2, &[1], false, false), start);
-        assert!(!watch.stalled(later(10), LIMIT, holds).is_empty());
-        watch.record(&vertex(3, &[], false, false), start);
-        assert!(watch.stalled(later(39), LIMIT, holds).is_empty());
-        assert!(!watch.stalled(later(40), LIMIT, holds).is_empty());
-        watch.record(&blob(1, 9, 51), later(40));
-        assert!(watch.stalled(later(41), LIMIT, holds).is_empty());
-    }
-
-    #[test]
-    fn a_blob_of_a_completed_vertex_is_a_stall_when_nothing_else_goes_on() {
-        let (watch, start) = (Watch::default(), Instant::now());
-        watch.record(&vertex(1, &[], true, true), start);
-        watch.record(&blob(1, 9, 0), start);
-        let later = start + LIMIT;
-        assert_eq!(watch.stalled(later, LIMIT, |_| true), [Stall::Blob(digest(9))]);
-        watch.record(&vertex(2, &[], false, false), start);
-        assert!(watch.stalled(later, LIMIT, |_| true).is_empty());
-    }
-
-    #[test]
-    fn what_was_cached_has_not_run() {
-        let (watch, now) = (Watch::default(), Instant::now());
-        watch.record(&vertex(1, &[], true, true), now);
-        // Its blobs are fetched, and it is announced again without saying so.
-        watch.record(&vertex(1, &[], true, false), now);
-        watch.record(&vertex(2, &[1], true, false), now);
-        watch.record(&vertex(3, &[2], false, false), now);
-        assert_eq!(watch.ran(), BTreeSet::from([digest(2)]));
-        assert_eq!(watch.finished(), BTreeSet::from([digest(1), digest(2)]));
-    }
-}
+mod tests;

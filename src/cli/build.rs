@@ -19,6 +19,7 @@ mod result;
 mod reuse;
 mod solving;
 mod staging;
+mod stalling;
 mod unserved;
 
 use std::collections::BTreeSet;

@@ -21,6 +21,8 @@ use super::targets::Targets;
 const STATUS_SILENCE: Duration = Duration::from_secs(5);
 /// The same for a build that somebody has stopped, or whose stream is known not to end.
 const STOPPED_SILENCE: Duration = Duration::from_millis(500);
+/// How long it may go on telling news of such a build.
+const STOPPED_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the client offers to builds: its services, and the targets of exports and caches.
 ///
@@ -59,8 +61,8 @@ impl Offer {
         let over = CancellationToken::new();
         let tunnel = tokio::spawn(tunnel::run(client.clone(), session, over.clone()));
         let over = over.drop_guard();
-        let (client, hurry) = (client.clone(), Arc::default());
-        OpenSession { client, id, scope, targets, over, tunnel, broken: None, hurry }
+        let (client, hurry, deaf) = (client.clone(), Arc::default(), Arc::default());
+        OpenSession { client, id, scope, targets, over, tunnel, broken: None, hurry, deaf }
     }
 }
 
@@ -77,6 +79,8 @@ pub struct OpenSession {
     broken: Option<String>,
     /// Whether something of the build goes on for ever, and its status stream with it.
     hurry: Arc<AtomicBool>,
+    /// Whether the daemon went on with a build that it was told to stop.
+    deaf: Arc<AtomicBool>,
 }
 
 impl OpenSession {
@@ -84,6 +88,12 @@ impl OpenSession {
     #[must_use]
     pub fn hurry(&self) -> Arc<AtomicBool> {
         self.hurry.clone()
+    }
+
+    /// Tells, once the build is over, whether the daemon went on with it although it was stopped.
+    #[must_use]
+    pub fn deaf(&self) -> Arc<AtomicBool> {
+        self.deaf.clone()
     }
 
     /// Builds `request`, which the offer was made for, or which names nothing local.
@@ -143,7 +153,13 @@ impl OpenSession {
             let _ = tokio::time::timeout(STATUS_SILENCE, self.scope.idle()).await;
         }
         let stopped = cancel.is_cancelled() || self.hurry.load(Ordering::Relaxed);
-        let streamed = status.join(if stopped { STOPPED_SILENCE } else { STATUS_SILENCE }).await;
+        let streamed = if stopped {
+            let ended = tokio::time::timeout(STOPPED_LIMIT, status.join(STOPPED_SILENCE)).await;
+            self.deaf.store(ended.is_err(), Ordering::Relaxed);
+            ended.unwrap_or(Ok(()))
+        } else {
+            status.join(STATUS_SILENCE).await
+        };
         if let Some(error) = self.scope.failures().take() {
             return Err(SolveError::Session(error));
         }

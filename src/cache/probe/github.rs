@@ -1,16 +1,17 @@
-//! Asks GitHub's cache service one question, before the engine asks many.
+//! Asks GitHub's cache service for the index of a cache, before the engine asks for more.
 //!
 //! The engine has no deadline for the service: where it does not answer, or says "later" (429), a build
-//! stands still before its first step. So the question with which the engine would begin is put
-//! first, as the engine puts it. Only whether there is an answer counts: what the service holds, the
-//! engine has to find out, with keys that are its own affair.
+//! stands still before its first step. So the questions with which the engine would begin are put
+//! first, as the engine puts them: where the index is, and for its first byte, because the blobs are
+//! another service's. Only whether there is an answer counts: what the service holds, the engine has to
+//! find out, with keys that are its own affair.
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RANGE};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -32,19 +33,40 @@ pub(super) async fn ask(entry: CacheEntry) -> Result<Answer, Unusable> {
     reach(&url).await?;
     // What only the engine can do, such as trusting a certificate, it may still do.
     let Some(client) = client() else { return Ok(Answer::Unprobed(entry)) };
+    let index = put(|| question(&client, &url, is_second, &entry)).await?;
+    let index = match index {
+        Some(answer) => answer.bytes().await.ok(),
+        None => None,
+    };
+    let index = index.and_then(|body| serde_json::from_slice(&body).ok());
+    let place = |index: Value| -> Option<Url> {
+        let field = if is_second { "signed_download_url" } else { "archiveLocation" };
+        Url::parse(index[field].as_str()?).ok()
+    };
+    if let Some(place) = index.and_then(place) {
+        put(|| Some(client.get(place.clone()).header(RANGE, "bytes=0-0"))).await?;
+    }
+    Ok(Answer::Unprobed(entry))
+}
+
+/// Puts a question, again where the service broke down; nothing where there is none to put, or where the
+/// engine may have more luck with it.
+async fn put(
+    question: impl Fn() -> Option<reqwest::RequestBuilder>,
+) -> Result<Option<reqwest::Response>, Unusable> {
     for attempt in 1..=ATTEMPTS {
-        let Some(request) = question(&client, &url, is_second, &entry) else { break };
+        let Some(request) = question() else { break };
         let Ok(answer) = request.send().await else { break };
         let status = answer.status();
         if !(status.is_client_error() || status.is_server_error()) {
-            break;
+            return Ok(Some(answer));
         }
         if attempt == ATTEMPTS || !status.is_server_error() {
             return Err(Unusable::Refused(status));
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(Answer::Unprobed(entry))
+    Ok(None)
 }
 
 /// Where the engine finds the service, and whether it has version 2.

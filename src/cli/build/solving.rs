@@ -1,6 +1,6 @@
 //! Solves a build, and solves it again without a cache that broke.
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
 
 use buildkit_rs_proto::pb;
 use bytes::Bytes;
@@ -60,6 +60,8 @@ pub(super) struct Solving<'a> {
     pub(super) rest_tries: u32,
     /// Whether nobody could replace the engine if it hung in a cache import.
     is_guarded: bool,
+    /// Whether the engine went on with a solve that it was told to stop.
+    pub(super) is_deaf: bool,
 }
 
 /// What one solve is for.
@@ -141,6 +143,7 @@ impl<'a> Solving<'a> {
             anew_tries: 0,
             rest_tries: 0,
             is_guarded: !builder.is_private(),
+            is_deaf: false,
         })
     }
 
@@ -170,13 +173,9 @@ impl<'a> Solving<'a> {
                 }
                 Err(Ended::Gone(failure)) => return Err((Failed::Other(failure), watch)),
                 Err(Ended::Stalled(stalls)) => {
-                    if stalls.iter().any(|stall| matches!(stall, Stall::Manifest(_)))
-                        && builder.is_private()
-                        && let Err(failure) = self.replace_engine(builder).await
-                    {
+                    if let Err(failure) = self.come_free(&stalls, builder, &watch).await {
                         return Err((Failed::Other(failure), watch));
                     }
-                    self.graphs.anew.extend(self.graphs.originals(watch.fetching()));
                     let reason = "nothing came of it any more".to_owned();
                     (faults::stalled(&stalls, &self.imports), reason)
                 }
@@ -228,18 +227,6 @@ impl<'a> Solving<'a> {
         }
     }
 
-    /// Starts another private engine on the same state.
-    ///
-    /// An engine that reads a cache's manifest can neither be told to stop that, nor can it do
-    /// anything else: its scheduler itself waits.
-    async fn replace_engine(&mut self, builder: &mut Builder) -> Result<(), Failure> {
-        self.job.display.note("the engine is stuck in a cache import: starting another").await;
-        builder.give_back().await;
-        *builder = self.job.args.start_engine()?.ready().await?;
-        self.client = builder.client.clone();
-        Ok(())
-    }
-
     /// Takes imports out, and says so.
     async fn leave_out(&mut self, blamed: &[usize], message: &str) {
         self.broke = true;
@@ -288,6 +275,7 @@ impl<'a> Solving<'a> {
         let mut session = self.offer.open(&self.client, self.graphs.session.clone());
         let guarded = if self.is_guarded { request.cache_imports.clone() } else { Vec::new() };
         let guard = Guard::new(guarded, watch, limit, session.hurry());
+        let deaf = session.deaf();
         let solving = async {
             let (open, client) = (&mut session, &self.client);
             let result = match self.plan {
@@ -334,6 +322,7 @@ impl<'a> Solving<'a> {
         // All that the engine said is known and shown before anybody goes by it.
         let _ = observer.await;
         let stuck = guard.stuck();
+        self.is_deaf |= deaf.load(Ordering::Relaxed);
         let result = match result {
             Ok(result) => Ok(result),
             Err(SolveError::Cancelled) if !stuck.is_empty() && !cancel.is_cancelled() => {
@@ -348,36 +337,6 @@ impl<'a> Solving<'a> {
             }),
         };
         (solve_ref, result)
-    }
-
-    /// Waits until work for a cache has stood still for `limit`.
-    ///
-    /// A manifest that does not come counts only where the engine can be replaced: another one does
-    /// nothing else any more, and does not hear that it is to stop.
-    async fn stalled(&self, watch: &Watch, limit: Duration, private: bool) -> Vec<Stall> {
-        let holds = |blob| self.imports.iter().any(|import| import.may_hold(blob));
-        let mut clock = tokio::time::interval(limit / 8 + Duration::from_millis(1));
-        // Our own graphs are held back by a guard; a frontend's are not.
-        let mut is_told = matches!(self.plan, Plan::Native(..));
-        loop {
-            clock.tick().await;
-            let mut stalls = watch.stalled(Instant::now(), limit, holds);
-            if !private
-                && !is_told
-                && let Some(Stall::Manifest(name)) = stalls.first()
-            {
-                let line = format!(
-                    "the daemon waits for the cache `{name}`, of which nothing comes, and nobody can \
-                     tell it to stop that: end this build with Ctrl-C and leave the cache out"
-                );
-                self.job.display.note(line).await;
-                is_told = true;
-            }
-            stalls.retain(|stall| private || matches!(stall, Stall::Blob(_)));
-            if !stalls.is_empty() {
-                return stalls;
-            }
-        }
     }
 
     fn needs_gateway(&self, compiled: &Compiled, work: &Work) -> bool {

@@ -1,11 +1,20 @@
 //! A service of version 2 that breaks, at each of its calls: the build succeeds and says so.
+use std::time::Duration;
+
 use super::{Service, runner, token};
 use crate::cache::kit::{Lab, fresh, is_cached, writer};
 use crate::kit::Ended;
 use crate::support::engine::Engine;
 use crate::support::proxy::{self, Fault, Proxy, Rule};
+use crate::support::tool;
 
 const JOB: &str = "main,own=refs/heads/main,default=refs/heads/main";
+/// What BuildKit's client of Azure's blobs calls itself.
+const AZURE: &str = "azsdk-go-azblob";
+/// Steps whose layers nobody makes twice.
+const UNLIKE: &str = "FROM busybox\nARG SALT\n\
+    RUN head -c 300000 /dev/urandom > /data && echo $SALT > /salt\n\
+    RUN cat /salt && date +%s%N > /last\n";
 
 struct Broken {
     lab: Lab,
@@ -16,7 +25,10 @@ struct Broken {
 
 impl Broken {
     fn new(name: &str) -> Option<Self> {
-        let lab = Lab::new(name)?;
+        Self::of(Lab::new(name)?)
+    }
+
+    fn of(lab: Lab) -> Option<Self> {
         let service = Service::second(&[JOB])?;
         let host = service.urls[0].trim_start_matches("http://").trim_end_matches('/');
         let (proxy, token) = (proxy::start(host), token(&["refs/heads/main"]));
@@ -24,9 +36,31 @@ impl Broken {
     }
 
     fn build(&self, engine: &Engine, args: &[&str]) -> Ended {
+        let address = engine.address.clone();
+        self.run(&[&["--builder", &address], args].concat(), &[])
+    }
+
+    /// Has `engine` fetch the base image, whose layers come out the same wherever they come from.
+    fn bring_base(&self, engine: &Engine) {
+        self.lab.project.write("base.Dockerfile", "FROM busybox\nRUN true\n");
+        self.build(engine, &["-f", "base.Dockerfile"]);
+    }
+
+    /// Builds on the private engine, which comes from the tools of the tests.
+    fn build_privately(&self, args: &[&str]) -> Option<Ended> {
+        let [buildkitd] = tool::need(["buildkitd"])?;
+        let programs = buildkitd.parent().expect("a folder").display();
+        let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
+        Some(self.run(args, &[("PATH", &path)]))
+    }
+
+    fn run(&self, args: &[&str], more: &[(&str, &str)]) -> Ended {
         let env = runner(&format!("http://{}/", self.proxy.host), &self.token);
-        let env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let ended = self.lab.with_env(engine, args, &env).ok();
+        let mut env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        env.extend(more);
+        let all = self.lab.arguments(args);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let ended = self.lab.project.with_env(&all, &env).ok();
         assert!(!ended.stderr.contains(&self.token), "{}", ended.stderr);
         ended
     }
@@ -46,45 +80,132 @@ fn faults() -> [(&'static str, Fault); 6] {
     ]
 }
 
+/// Each way in which a layer breaks while the engine reads it, all at the same time.
+fn each_read(case: impl Fn(&str, Fault) + Sync) {
+    std::thread::scope(|scope| {
+        for (name, fault) in faults() {
+            let case = &case;
+            spawn(scope, name, move || case(name, fault));
+        }
+    });
+}
+
+/// Checks that a build left the service out in the middle and ran the steps.
+#[track_caller]
+fn is_built_anew(name: &str, log: &str) {
+    let said = "building on without the cache `gha`: ";
+    let (_, built) = log.split_once(said).unwrap_or_else(|| panic!("{name}: {log}"));
+    assert!(!is_cached(built, "RUN cat"), "{name}: {log}");
+}
+
 #[test]
-fn a_second_service_that_breaks_while_it_is_read() {
-    for (place, method, path) in
-        [("url", "POST", "GetCacheEntryDownloadURL"), ("blob", "GET", "/download/")]
-    {
-        std::thread::scope(|scope| {
-            for (name, fault) in faults() {
-                // BuildKit asks Azure again, ten times with longer and longer pauses.
-                if place == "blob" && ["429", "500", "silence"].contains(&name) {
-                    continue;
-                }
-                let case = move || {
-                    let Some(broken) = Broken::new(&format!("gha-{place}-{name}")) else { return };
-                    let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
-                    broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
-                    // The blob of the cache itself may be had, those of the layers not.
-                    let skip = u64::from(place == "blob");
-                    broken.proxy.add(Rule::new(method, path).skip(skip).fault(fault));
-                    let stall = "--cache-stall-timeout=3s";
-                    let out = broken.lab.project.path("out.tar").display().to_string();
-                    let out = format!("type=oci,dest={out}");
-                    let flags = ["--cache-from", "type=gha", stall, "--output", &out];
-                    let log = broken.build(&reader, &flags).stderr;
-                    let said = match place {
-                        "url" => "no cache from `gha",
-                        _ => "building on without the cache `gha`: ",
-                    };
-                    assert!(log.contains(said), "{place} {name}: {log}");
-                    let built = match place {
-                        "url" => &log,
-                        _ => log.split_once(said).expect("it was said").1,
-                    };
-                    assert!(!is_cached(built, "RUN cat"), "{place} {name}: {log}");
-                    assert!(broken.proxy.requests().iter().any(|seen| seen.faulty));
-                };
-                spawn(scope, name, case);
-            }
-        });
-    }
+fn a_second_service_that_does_not_say_where_the_cache_is() {
+    each_read(|name, fault| {
+        let Some(broken) = Broken::new(&format!("gha-url-{name}")) else { return };
+        let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
+        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        broken.proxy.add(Rule::new("POST", "GetCacheEntryDownloadURL").fault(fault));
+        let log = broken.build(&reader, &["--cache-from", "type=gha"]).stderr;
+        assert!(log.contains("no cache from `gha"), "{name}: {log}");
+        assert!(!is_cached(&log, "RUN cat"), "{name}: {log}");
+    });
+}
+
+#[test]
+fn a_second_service_that_does_not_say_where_a_layer_is() {
+    each_read(|name, fault| {
+        let Some(broken) = Broken::new(&format!("gha-where-{name}")) else { return };
+        let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
+        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        // The engine's first question is for the index.
+        let rule = Rule::new("POST", "GetCacheEntryDownloadURL").by("buildkit").skip(1);
+        broken.proxy.add(rule.fault(fault));
+        let flags = ["--cache-from", "type=gha", "--cache-stall-timeout=3s"];
+        let log = broken.build(&reader, &flags).stderr;
+        // What it is refused the engine runs by itself; where it is to wait, it does.
+        match ["429", "silence"].contains(&name) {
+            true => is_built_anew(name, &log),
+            false => assert!(!log.contains("building on"), "{name}: {log}"),
+        }
+        assert!(log.lines().any(|line| line.ends_with(&format!(" gha-where-{name}"))), "{log}");
+        assert!(broken.proxy.requests().iter().any(|seen| seen.faulty));
+    });
+}
+
+#[test]
+fn a_second_service_that_does_not_give_the_index() {
+    each_read(|name, fault| {
+        let Some(broken) = Broken::new(&format!("gha-index-{name}")) else { return };
+        let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
+        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        broken.proxy.add(Rule::new("GET", "/download/").fault(fault));
+        let log = broken.build(&reader, &["--cache-from", "type=gha"]).stderr;
+        assert!(log.contains("no cache from `gha"), "{name}: {log}");
+        // One that breaks behind its first byte only the engine finds.
+        assert_eq!(log.contains("importing cache manifest"), name == "reset", "{name}: {log}");
+        assert!(!is_cached(&log, "RUN cat"), "{name}: {log}");
+    });
+}
+
+#[test]
+fn a_second_service_whose_layers_break_is_left_out() {
+    each_read(|name, fault| {
+        let Some(broken) = Broken::new(&format!("gha-blob-{name}")) else { return };
+        let Some(writer) = writer() else { return };
+        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        // The index may be had, the layers not, not even those of the base image.
+        broken.proxy.add(Rule::new("GET", "/download/").by(AZURE).skip(1).fault(fault));
+        let out = broken.lab.project.path("out.tar").display().to_string();
+        let out = format!("type=oci,dest={out}");
+        let flags =
+            ["--cache-from", "type=gha", "--cache-stall-timeout=3s", "--output", out.as_str()];
+        let Some(ended) = broken.build_privately(&flags) else { return };
+        is_built_anew(name, &ended.stderr);
+        assert!(broken.proxy.requests().iter().any(|seen| seen.faulty));
+        // BuildKit asks Azure again, ten times with longer and longer pauses, whoever stops the build.
+        let is_stuck = ["429", "500", "silence"].contains(&name);
+        assert_eq!(ended.stderr.contains("starting another"), is_stuck, "{}", ended.stderr);
+    });
+}
+
+#[test]
+fn a_daemon_that_goes_on_waiting_for_a_layer_builds_without_it() {
+    each_read(|name, fault| {
+        let Some(lab) = Lab::with(&format!("gha-daemon-{name}"), UNLIKE) else { return };
+        let (Some(broken), Some(writer), Some(reader)) = (Broken::of(lab), writer(), fresh())
+        else {
+            return;
+        };
+        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        broken.bring_base(&reader);
+        broken.proxy.add(Rule::new("GET", "/download/").by(AZURE).skip(1).fault(fault));
+        let out = broken.lab.project.path("out.tar").display().to_string();
+        let out = format!("type=oci,dest={out}");
+        let flags =
+            ["--cache-from", "type=gha", "--cache-stall-timeout=3s", "--output", out.as_str()];
+        is_built_anew(name, &broken.build(&reader, &flags).stderr);
+        assert!(broken.proxy.requests().iter().any(|seen| seen.faulty));
+    });
+}
+
+#[test]
+fn what_is_quiet_is_not_taken_for_a_cache_that_stands_still() {
+    let Some(broken) = Broken::new("gha-quiet") else { return };
+    let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
+    broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+    let lab = &broken.lab;
+    lab.project.base.push(lab.registry, "gha-quiet", "base");
+    // A base image that comes late, a command that says nothing, and a push that the registry keeps waiting.
+    let late = |rule: Rule| rule.by("buildkit").fault(Fault::Delay(Duration::from_secs(5)));
+    lab.proxy.add(late(Rule::new("GET", "/blobs/")));
+    lab.proxy.add(late(Rule::new("PUT", "/blobs/")));
+    let dockerfile = format!("FROM {}\nCOPY file /\nRUN sleep 5\n", lab.through("base"));
+    lab.project.write("quiet.Dockerfile", &dockerfile);
+    let image = lab.through("image");
+    let quiet = ["-f", "quiet.Dockerfile", "--cache-from", "type=gha", "--push", "-t", &image];
+    let log = broken.build(&reader, &[&quiet[..], &["--cache-stall-timeout=1s"]].concat()).stderr;
+    assert!(lab.proxy.requests().iter().filter(|seen| seen.faulty).count() > 2, "{log}");
+    assert!(!log.contains("building on without"), "{log}");
 }
 
 #[test]
