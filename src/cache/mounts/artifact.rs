@@ -137,6 +137,39 @@ pub async fn look_up(
     }))
 }
 
+/// Whether the registry does not have the files of an artifact any more, or damaged.
+///
+/// Its manifest and layer are asked for; with `reread` the layer is read as well, as only its digest
+/// tells that it is damaged.
+///
+/// # Errors
+///
+/// [`ArtifactError`] when the registry gives no answer.
+pub async fn is_lost(
+    client: &Client,
+    root: &ImageReference,
+    artifact: &Artifact,
+    reread: bool,
+) -> Result<bool, ArtifactError> {
+    let reference = root.name_only().with_digest(artifact.digest);
+    let has_manifest = client.has_manifest(&reference).await?;
+    if !has_manifest || !client.has_blob(&reference, artifact.layer.digest).await? {
+        return Ok(true);
+    }
+    if !reread {
+        return Ok(false);
+    }
+    let mut layer = client.get_blob(&reference, &artifact.layer).await?;
+    while let Some(piece) = layer.next().await {
+        match piece {
+            Ok(_) => {}
+            Err(RegistryError::Digest { .. }) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
+}
+
 /// Makes the image that an engine has pushed into a mount's artifact, and gives it the tag.
 ///
 /// # Errors

@@ -9,12 +9,16 @@ use super::program::{self, Limits};
 use super::run::Deadline;
 use super::{CacheMount, Engine, MountError};
 use crate::engine::solve::{Export, ExportTarget};
+use crate::fault::chain;
 use crate::oci::reference::ImageReference;
 
 /// The file of a result that tells what is in the mount.
 const REPORT: &str = "/report";
 /// Uses that are not older than this need not be written down again, in seconds.
 const USE_GRAIN: i64 = 86_400;
+/// What an engine says of content that is not what its digest says.
+const DAMAGED: [&str; 3] =
+    ["unexpected commit digest", "unexpected commit size", "failed size validation"];
 
 /// What became of a mount in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +75,23 @@ pub async fn save(
     let publish = artifact::publish(&engine.registry, &reference, pushed, mount, &content);
     let size = deadline.answer(publish).await?;
     Ok(Outcome::Pushed(content, size))
+}
+
+/// Whether what the registry has of a mount, which could not be restored for `error`, is lost for good.
+///
+/// Anything else could be a moment's trouble, and what the build has made instead could be less than what
+/// is kept. So the registry is asked again, by the client this time, within `limit`.
+pub async fn is_lost(
+    engine: &Engine,
+    root: &ImageReference,
+    kept: &Artifact,
+    error: &MountError,
+    limit: Duration,
+) -> bool {
+    let said = chain(error);
+    let reread = DAMAGED.iter().any(|words| said.contains(words));
+    let asking = artifact::is_lost(&engine.registry, root, kept, reread);
+    Deadline::within(limit).answer(asking).await.unwrap_or(false)
 }
 
 fn parse(report: &[u8]) -> Result<Content, MountError> {

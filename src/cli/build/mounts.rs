@@ -2,8 +2,7 @@
 //!
 //! Nothing here fails a build: what goes wrong with a mount is one line.
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Args;
@@ -74,8 +73,8 @@ pub(super) struct Mounts {
 struct Tracked {
     mount: Arc<CacheMount>,
     saved: State,
-    /// Whether what is saved could not be brought to the engine.
-    broken: Arc<AtomicBool>,
+    /// Why what is saved could not be brought to the engine.
+    failed: Arc<OnceLock<MountError>>,
 }
 
 enum State {
@@ -151,7 +150,7 @@ impl MountArgs {
                     State::Asked(AbortOnDropHandle::new(tokio::spawn(look_up)))
                 }
             };
-            Tracked { mount, saved, broken: Arc::default() }
+            Tracked { mount, saved, failed: Arc::default() }
         };
         let tracked = found.mounts.into_iter().map(track).collect();
         Ok(Some(Mounts {
@@ -198,13 +197,15 @@ impl Mounts {
                     let (engine, root) = (engine.clone(), self.root.clone());
                     let mount = tracked.mount.clone();
                     let (news, limit) = (news.clone(), self.restore_limit);
-                    let broken = tracked.broken.clone();
+                    let failed = tracked.failed.clone();
                     work.spawn(async move {
                         let Saved::Artifact(artifact) = &*saved else { return };
                         let seeded = seed::seed(&engine, &root, &mount, artifact, limit).await;
-                        broken.store(seeded.is_err(), Ordering::Relaxed);
-                        if let Some(line) = restored(&mount.target, seeded) {
+                        if let Some(line) = restored(&mount.target, &seeded) {
                             let _ = news.send(News::Note(line)).await;
+                        }
+                        if let Err(error) = seeded {
+                            let _ = failed.set(error);
                         }
                     });
                 }
@@ -250,7 +251,7 @@ impl Mounts {
         }
         let engine = self.engine(client, cancel);
         let mut work = JoinSet::new();
-        for Tracked { mount, saved, broken } in self.tracked {
+        for Tracked { mount, saved, failed } in self.tracked {
             // What the registry has of the others is not known, and could be more than there is here.
             let State::Known(saved) = saved else { continue };
             if ran.is_disjoint(&mount.steps) || matches!(*saved, Saved::Unknown(_)) {
@@ -259,10 +260,14 @@ impl Mounts {
             let (engine, root, limits) = (engine.clone(), self.root.clone(), self.limits);
             let limit = self.save_limit;
             work.spawn(async move {
-                let known = match &*saved {
-                    // A damaged one would stay in the place of the same content.
-                    Saved::Artifact(artifact) if !broken.load(Ordering::Relaxed) => {
-                        Some(&**artifact)
+                let known = match (&*saved, failed.get()) {
+                    (Saved::Artifact(artifact), None) => Some(&**artifact),
+                    (Saved::Artifact(kept), Some(error)) => {
+                        if !save::is_lost(&engine, &root, kept, error, limit).await {
+                            return Some(unreplaced(&mount.target));
+                        }
+                        // A damaged one would stay in the place of the same content.
+                        None
                     }
                     _ => None,
                 };
@@ -317,17 +322,24 @@ impl Filling {
 }
 
 /// What came of filling a mount.
-fn restored(target: &str, outcome: Result<Seeded, MountError>) -> Option<String> {
+fn restored(target: &str, outcome: &Result<Seeded, MountError>) -> Option<String> {
     match outcome {
         Ok(Seeded::Filled(files, bytes)) => {
-            Some(format!("cache mount `{target}`: restored {files} files, {}", megabytes(bytes)))
+            Some(format!("cache mount `{target}`: restored {files} files, {}", megabytes(*bytes)))
         }
         Ok(Seeded::Added(0, _) | Seeded::Kept) => None,
         Ok(Seeded::Added(files, bytes)) => {
-            Some(format!("cache mount `{target}`: added {files} files, {}", megabytes(bytes)))
+            Some(format!("cache mount `{target}`: added {files} files, {}", megabytes(*bytes)))
         }
-        Err(error) => Some(format!("cache mount `{target}` is not restored: {}", chain(&error))),
+        Err(error) => Some(format!("cache mount `{target}` is not restored: {}", chain(error))),
     }
+}
+
+/// What is said of a mount that the build began without.
+fn unreplaced(target: &str) -> String {
+    format!(
+        "cache mount `{target}` is not saved: what is kept of it could not be restored, and may be more"
+    )
 }
 
 /// What came of saving a mount.

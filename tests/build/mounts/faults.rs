@@ -184,6 +184,57 @@ fn a_damaged_mount_is_saved_anew() {
 }
 
 #[test]
+fn a_mount_that_was_not_restored_does_not_take_the_place_of_what_is_kept() {
+    let Some(kit) = kit("") else { return };
+    let Some(one) = fresh() else { return };
+    let (places, mut cases) = (["/manifests/sha256:", "layer"], Vec::new());
+    for (name, fault) in faults(20) {
+        // What is asked for again and comes is no failure, and what is damaged or lost is replaced.
+        if ["401", "429", "500", "silence"].contains(&name) {
+            cases.push((name, fault));
+        }
+    }
+    each(cases, |(name, fault)| {
+        let (Some(two), Some(three)) = (fresh(), fresh()) else { return };
+        for place in places {
+            let what = format!("{name} {place}");
+            let case = Case::new(&kit);
+            let (tag, before) = case.fill(&one);
+            let manifest: serde_json::Value = serde_json::from_slice(&before).expect("JSON");
+            let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+            let path = if place == "layer" { layer } else { place };
+            // Only the engine meets with it: the registry is in order when the build has ended.
+            case.proxy.add(Rule::new("", path).by("buildkit").fault(fault.clone()));
+            let limit = ["--cache-mounts-timeout", if name == "silence" { "3s" } else { "20s" }];
+            let (notes, count) = case.build(&two, &case.proxy.host, "broken", &limit);
+            assert_eq!((notes.len(), count), (2, 1), "{what}: {notes:?}");
+            assert!(notes[0].contains("is not restored: "), "{what}: {notes:?}");
+            let line = "is not saved: what is kept of it could not be restored";
+            assert!(notes[1].contains(line), "{what}: {notes:?}");
+            assert_eq!(kit.registry.manifest("app/mounts", &tag).body, before, "{what}");
+            case.is_whole(&three, 2, &what);
+        }
+    });
+}
+
+#[test]
+fn a_mount_that_is_lost_is_saved_anew() {
+    let Some(kit) = kit("") else { return };
+    let (Some(one), Some(two), Some(three)) = (fresh(), fresh(), fresh()) else { return };
+    let case = Case::new(&kit);
+    let (_, before) = case.fill(&one);
+    let manifest: serde_json::Value = serde_json::from_slice(&before).expect("JSON");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+    let status = |method| Rule::new(method, layer).status(404);
+    case.proxy.add(status("GET"));
+    case.proxy.add(status("HEAD"));
+    let (notes, count) = case.build(&two, &case.proxy.host, "broken", &[]);
+    assert_eq!((notes.len(), count), (2, 1), "{notes:?}");
+    assert!(notes[1].contains("saved 1 files"), "{notes:?}");
+    case.is_whole(&three, 2, "anew");
+}
+
+#[test]
 fn a_registry_that_is_not_there_is_one_line() {
     let Some(kit) = kit(COUNTER) else { return };
     let refused = format!("{}/app", proxy::refusing());
