@@ -168,18 +168,23 @@ pub fn events(message: control::StatusResponse) -> impl Iterator<Item = StatusEv
         .chain(message.warnings.into_iter().filter_map(warning))
         .collect();
     let told: BTreeSet<Digest> = news.iter().map(StatusEvent::vertex).collect();
-    let mut ended = Vec::new();
-    let announced = message.vertexes.into_iter().filter_map(vertex).map(|vertex| {
-        if vertex.completed.is_none() || !told.contains(&vertex.digest) {
-            return vertex;
+    let has_ended = move |vertex: &control::Vertex| {
+        let digest = || vertex.digest.parse().ok();
+        !told.is_empty()
+            && vertex.completed.is_some()
+            && digest().is_some_and(|digest| told.contains(&digest))
+    };
+    let ended: Vec<control::Vertex> =
+        message.vertexes.iter().filter(|vertex| has_ended(vertex)).cloned().collect();
+    // Read one by one: a message may tell of thousands.
+    let announced = message.vertexes.into_iter().map(move |mut vertex| {
+        if has_ended(&vertex) {
+            (vertex.completed, vertex.error) = (None, String::new());
         }
-        let running = VertexStatus { completed: None, error: None, ..vertex.clone() };
-        ended.push(vertex);
-        running
+        vertex
     });
-    let announced: Vec<VertexStatus> = announced.collect();
-    let announced = announced.into_iter().map(StatusEvent::Vertex);
-    announced.chain(news).chain(ended.into_iter().map(StatusEvent::Vertex))
+    let read = |wire| vertex(wire).map(StatusEvent::Vertex);
+    announced.filter_map(read).chain(news).chain(ended.into_iter().filter_map(read))
 }
 
 fn vertex(wire: control::Vertex) -> Option<VertexStatus> {

@@ -4,6 +4,9 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
+/// What a digest starts with.
+const PREFIX: &str = "sha256:";
+
 /// A `sha256` digest of some bytes, kept as its 32 raw bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
@@ -41,15 +44,26 @@ impl Digest {
     /// The 64 hexadecimal digits without the algorithm.
     #[must_use]
     pub fn hex(&self) -> String {
+        text(&self.written())[PREFIX.len()..].to_owned()
+    }
+
+    /// The whole digest, in ASCII.
+    fn written(&self) -> [u8; PREFIX.len() + 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+        let mut written = [0; PREFIX.len() + 64];
+        written[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
+        for (pair, byte) in written[PREFIX.len()..].chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        written
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
+        // At once: a text that a digest is turned into is allocated once.
+        f.write_str(text(&self.written()))
     }
 }
 
@@ -64,25 +78,38 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let hex =
-            text.strip_prefix("sha256:").ok_or_else(|| DigestError::Algorithm(text.to_owned()))?;
+            text.strip_prefix(PREFIX).ok_or_else(|| DigestError::Algorithm(text.to_owned()))?;
         let bad = || DigestError::Hex(text.to_owned());
         if hex.len() != 64 {
             return Err(bad());
         }
-        let mut hash = [0; 32];
+        // Looked up and checked at the end, without a branch: status messages are mostly digests.
+        let (mut hash, mut seen) = ([0; 32], 0);
         for (byte, pair) in hash.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            *byte = nibble(pair[0]).ok_or_else(bad)? << 4 | nibble(pair[1]).ok_or_else(bad)?;
+            let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+            seen |= high | low;
+            *byte = high << 4 | low;
         }
-        Ok(Self(hash))
+        if seen == NO_DIGIT { Err(bad()) } else { Ok(Self(hash)) }
     }
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// What a byte that is no digit stands for; no digits together make it.
+const NO_DIGIT: u8 = 0xff;
+
+/// The value of each hexadecimal digit.
+const NIBBLES: [u8; 256] = {
+    let (mut nibbles, mut value) = ([NO_DIGIT; 256], 0);
+    while value < 16 {
+        nibbles[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
+    nibbles
+};
+
+/// What [`Digest::written`] made; digits and letters are always text.
+fn text(written: &[u8]) -> &str {
+    std::str::from_utf8(written).unwrap_or_default()
 }
 
 impl serde::Serialize for Digest {
@@ -112,7 +139,8 @@ mod tests {
     #[test]
     fn refuses_other_algorithms_lengths_and_upper_case() {
         assert_eq!("sha512:00".parse::<Digest>(), Err(DigestError::Algorithm("sha512:00".into())));
-        for bad in ["sha256:00".to_owned(), format!("sha256:{}", "A".repeat(64))] {
+        let odd = |odd: &str| format!("sha256:{}{odd}", "0".repeat(64 - odd.len()));
+        for bad in ["sha256:00".to_owned(), odd("A"), odd("g"), odd("ä"), odd("f/"), odd(":f")] {
             assert_eq!(bad.parse::<Digest>(), Err(DigestError::Hex(bad)));
         }
     }

@@ -266,7 +266,7 @@ mod tests {
         let name = |layer: &Layer| {
             let vertices = &compiled.platforms[layer.platform].definition.vertices;
             let vertex = vertices.iter().find(|vertex| vertex.digest == layer.step).unwrap();
-            let name = &vertex.metadata.description["llb.customname"];
+            let name = vertex.metadata.custom_name().unwrap_or_default();
             name.rsplit(' ').next().unwrap().to_owned()
         };
         let wanted = Wanted::of(exports, caches);

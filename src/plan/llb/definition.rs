@@ -159,10 +159,12 @@ impl Graph {
         let defaults = Defaults { platform };
         let mut digests = vec![String::new(); self.len()];
         let mut seen = BTreeMap::new();
-        let mut vertices: Vec<Vertex> = Vec::new();
+        let order = self.post_order(head);
+        // And the terminal op.
+        let mut vertices: Vec<Vertex> = Vec::with_capacity(order.len() + 1);
         // One allocation for all ops.
         let (mut ops, mut ends) = (Vec::new(), Vec::new());
-        for id in self.post_order(head) {
+        for id in order {
             let start = ops.len();
             self.encode(id, &digests, defaults, &mut ops);
             let digest = Digest::of(&ops[start..]);

@@ -1,7 +1,7 @@
 //! What a vertex says about itself outside its digest.
-use std::collections::{BTreeMap, BTreeSet};
-
 use buildkit_rs_proto::pb;
+
+use super::few::{FewMap, FewSet};
 
 /// The key of the name that progress output shows.
 pub const CUSTOM_NAME: &str = "llb.customname";
@@ -14,13 +14,13 @@ pub struct Metadata {
     /// The vertex runs again even when its result is cached.
     pub ignore_cache: bool,
     /// Texts for people, by key.
-    pub description: BTreeMap<&'static str, String>,
+    pub description: FewMap<&'static str, String>,
     /// Capabilities that the engine must have.
-    pub caps: BTreeSet<&'static str>,
+    pub caps: FewSet<&'static str>,
     /// The group that progress output shows this vertex in.
     pub progress_group: Option<ProgressGroup>,
     /// CPU and memory limits.
-    pub linux_resources: Option<pb::LinuxResources>,
+    pub linux_resources: Option<Box<pb::LinuxResources>>,
 }
 
 /// Vertices that progress output shows as one.
@@ -38,7 +38,9 @@ impl Metadata {
     /// Metadata with a name for progress output.
     #[must_use]
     pub fn named(name: String) -> Self {
-        Self { description: BTreeMap::from([(CUSTOM_NAME, name)]), ..Self::default() }
+        let mut metadata = Self::default();
+        metadata.description.insert(CUSTOM_NAME, name);
+        metadata
     }
 
     /// The name that progress output shows.
@@ -73,7 +75,7 @@ impl Metadata {
                 name: group.name.clone(),
                 weak: group.weak,
             }),
-            linux_resources: self.linux_resources.clone(),
+            linux_resources: self.linux_resources.as_deref().cloned(),
         }
     }
 }

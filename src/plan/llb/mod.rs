@@ -12,6 +12,7 @@ pub mod caps;
 pub mod compare;
 mod definition;
 mod env;
+mod few;
 mod graph;
 pub mod metadata;
 pub mod render;
@@ -23,6 +24,7 @@ pub mod wire;
 
 pub use definition::{Definition, Vertex, inputs};
 pub use env::EnvList;
+pub use few::{FewMap, FewSet};
 pub use graph::{FileAction, Graph, Node, NodeId, Op, base_input};
 pub use metadata::{Metadata, ProgressGroup};
 pub use source_map::{Location, Position, Range, SourceFile};

@@ -1,5 +1,4 @@
 //! Base images: their configs, their triggers, and the states that stages start from.
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::super::compiled::UsedImage;
@@ -11,7 +10,7 @@ use super::super::source::LineRange;
 use super::super::suggest::nearest;
 use super::image::Image;
 use super::stages::SCRATCH;
-use super::{CompileError, CompileErrorKind, Compiler, StageId, location};
+use super::{CompileError, CompileErrorKind, Compiler, StageId, Written, location};
 use crate::oci::config::ImageConfig;
 use crate::oci::platform::Platform;
 use crate::oci::reference::ImageReference;
@@ -286,12 +285,15 @@ impl Compiler<'_> {
                 }
             }));
         }
+        if triggers.is_empty() {
+            return Ok(false);
+        }
         let lines = self.stage(id).lines;
         let mut commands = Vec::with_capacity(triggers.len());
         for trigger in &triggers {
             let instruction =
                 parse_trigger(trigger, lines).map_err(|error| self.error(error.into(), lines))?;
-            commands.push(self.command(id, Cow::Owned(instruction), lines, true)?);
+            commands.push(self.command(id, Written::Trigger(instruction.into()), lines, true)?);
         }
         let found_more = commands.iter().any(|command| !command.sources.is_empty());
         let stage = self.stage_mut(id);

@@ -229,10 +229,30 @@ struct StageState<'a> {
     healthcheck: Option<LineRange>,
 }
 
+/// An instruction, of which a file may have very many.
+#[derive(Clone)]
+enum Written<'a> {
+    /// In the file.
+    Here(&'a Instruction),
+    /// In the config of a base image, or in the file for those who build on the stage.
+    Trigger(Box<Instruction>),
+}
+
+impl std::ops::Deref for Written<'_> {
+    type Target = Instruction;
+
+    fn deref(&self) -> &Instruction {
+        match self {
+            Self::Here(instruction) => instruction,
+            Self::Trigger(instruction) => instruction,
+        }
+    }
+}
+
 /// An instruction of a stage with what it depends on.
 #[derive(Clone)]
 struct Command<'a> {
-    instruction: Cow<'a, Instruction>,
+    instruction: Written<'a>,
     /// For `COPY`, what it copies from; for `RUN`, what each of its mounts holds.
     sources: Vec<StageId>,
     is_trigger: bool,

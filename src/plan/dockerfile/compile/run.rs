@@ -135,7 +135,7 @@ impl<'a> Compiler<'a> {
         metadata.description.insert(CUSTOM_NAME, name);
         metadata.description.insert(COMMAND, code.clone());
         metadata.ignore_cache = self.stage(id).ignore_cache;
-        metadata.linux_resources.clone_from(&self.options.linux_resources);
+        metadata.linux_resources = self.options.linux_resources.clone().map(Box::new);
         metadata
     }
 

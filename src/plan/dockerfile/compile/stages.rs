@@ -1,12 +1,11 @@
 //! The stages of a file, what they depend on, and which of them a target needs.
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::super::expand::Uses;
-use super::super::instruction::{Instruction, InstructionKind, Stage};
+use super::super::instruction::{InstructionKind, Stage};
 use super::super::source::LineRange;
 use super::super::suggest::nearest;
-use super::{Command, CompileError, CompileErrorKind, Compiler, StageId, StageState};
+use super::{Command, CompileError, CompileErrorKind, Compiler, StageId, StageState, Written};
 use crate::oci::platform::Platform;
 
 /// The base of a stage that starts from nothing.
@@ -139,12 +138,8 @@ impl<'a> Compiler<'a> {
             let mut commands = Vec::with_capacity(parsed.instructions.len());
             for instruction in &parsed.instructions {
                 let lines = instruction.origin.lines;
-                commands.push(self.command(
-                    StageId(at),
-                    Cow::Borrowed(instruction),
-                    lines,
-                    false,
-                )?);
+                let instruction = Written::Here(instruction);
+                commands.push(self.command(StageId(at), instruction, lines, false)?);
             }
             self.stages[at].commands = commands;
         }
@@ -159,7 +154,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn command(
         &mut self,
         id: StageId,
-        instruction: Cow<'a, Instruction>,
+        instruction: Written<'a>,
         lines: LineRange,
         is_trigger: bool,
     ) -> Result<Command<'a>, CompileError> {
