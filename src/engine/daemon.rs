@@ -99,8 +99,7 @@ impl Daemon {
         let engine = state.engine();
         let root = engine.join("root");
         fs_err::create_dir_all(&root).map_err(StateError::io("create the folder", &root))?;
-        // In a user namespace the right to it comes too late, and RootlessKit may not lose its own.
-        let syncs_nothing = !rootless && unsynced::is_wanted();
+        let syncs_nothing = unsynced::is_wanted();
         unsynced::prepare(&engine, &root, syncs_nothing)?;
         let runtime = runtime(sockets, programs, asks)?;
         let snapshotter = Snapshotter::known(&engine, &root, programs, rootless);
@@ -118,7 +117,8 @@ impl Daemon {
         let _ = fs_err::remove_file(&notify_path);
         let notify =
             UnixDatagram::bind(&notify_path).map_err(StateError::io("listen on", &notify_path))?;
-        let mut command = command(programs, sockets, rootless);
+        let before = unsynced::within_namespace(own_program()?, &engine, syncs_nothing);
+        let mut command = command(programs, sockets, rootless, before);
         command.arg("--config").arg(&config).stdin(Stdio::from(life)).env_clear();
         command
             .envs(environment(std::env::vars_os(), programs, asks))
@@ -128,7 +128,7 @@ impl Daemon {
             // OCI runtimes keep their state here; their other choice, `/run`, is root's.
             command.env("XDG_RUNTIME_DIR", sockets);
         }
-        isolate(&mut command, rootless, syncs_nothing);
+        isolate(&mut command, rootless, syncs_nothing && !rootless);
         let started = Instant::now();
         let child = command.spawn().map_err(StateError::io("run", &programs.buildkitd.path))?;
         Ok(Self {
@@ -229,22 +229,29 @@ fn runtime(sockets: &Path, programs: &Programs, asks: &Asks) -> Result<PathBuf, 
         return Ok(programs.runtime.path.clone());
     }
     let link = sockets.join(host_ca::SHIM_NAME);
-    let kitwright = fs_err::read_link("/proc/self/exe")
-        .map_err(StateError::io("read", Path::new("/proc/self/exe")))?;
+    let kitwright = own_program()?;
     let _ = fs_err::remove_file(&link);
     std::os::unix::fs::symlink(kitwright, &link)
         .map_err(StateError::io("create the link", &link))?;
     Ok(link)
 }
 
-fn command(programs: &Programs, sockets: &Path, rootless: bool) -> Command {
+/// The daemon's command line; `before` stands before it in a user namespace.
+fn command(programs: &Programs, sockets: &Path, rootless: bool, before: Vec<OsString>) -> Command {
     let kit = programs.rootlesskit.as_ref().filter(|_| rootless);
     let Some(kit) = kit else { return Command::new(&programs.buildkitd.path) };
     let mut command = Command::new(&kit.path);
     // The host's network: steps reach what this user reaches, without another program between.
     command.args(["--net=host", "--pidns"]);
-    command.arg("--state-dir").arg(sockets.join("rootlesskit")).arg(&programs.buildkitd.path);
+    command.arg("--state-dir").arg(sockets.join("rootlesskit"));
+    command.args(before).arg(&programs.buildkitd.path);
     command
+}
+
+/// This program.
+fn own_program() -> Result<PathBuf, StateError> {
+    let own = Path::new("/proc/self/exe");
+    fs_err::read_link(own).map_err(StateError::io("read", own))
 }
 
 fn environment(

@@ -31,4 +31,4 @@ pub mod status;
 pub mod supervisor;
 mod targets;
 mod tls;
-mod unsynced;
+pub mod unsynced;

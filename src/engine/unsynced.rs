@@ -6,19 +6,55 @@
 //!
 //! Nothing is lost by a killed process: what it wrote is in the kernel. After a crash of the machine the
 //! state may be torn, so it is marked with the boot that wrote it, and another boot throws it away.
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 use super::state::{StateError, replace_file};
 
 /// The variable that asks for such an engine when it is `false`.
 pub(super) const VARIABLE: &str = "KITWRIGHT_ENGINE_SYNC";
+/// The first argument of a process that becomes the daemon within its user namespace.
+const BECOME: &str = "become-daemon";
+/// Tells such a process to have syncs answered.
+const SYNC_NOTHING: &str = "sync-nothing";
 /// Where the kernel tells which boot this is.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Whether the environment asks for an engine that syncs nothing.
 pub(super) fn is_wanted() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|value| value == "false" || value == "0")
+}
+
+/// What stands before the daemon's own command line in a user namespace: nobody has the right to a filter, or to
+/// the files of subordinate users, before that has been made.
+pub(super) fn within_namespace(own: PathBuf, engine: &Path, unsynced: bool) -> Vec<OsString> {
+    let torn = torn(engine);
+    if !unsynced && !torn.exists() {
+        return Vec::new();
+    }
+    let syncs = if unsynced { SYNC_NOTHING } else { "" };
+    vec![own.into(), BECOME.into(), torn.into(), syncs.into()]
+}
+
+/// Becomes the program that the last arguments name, if the first one says so.
+#[must_use]
+pub fn run_as_launcher() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next()? != OsStr::new(BECOME) {
+        return None;
+    }
+    let (torn, syncs, program) = (arguments.next()?, arguments.next()?, arguments.next()?);
+    // What stays is tried again at the next start.
+    let _ = fs_err::remove_dir_all(Path::new(&torn));
+    if syncs == SYNC_NOTHING {
+        answer_syncs();
+    }
+    let error = Command::new(&program).args(arguments).exec();
+    eprintln!("kitwright {BECOME}: cannot run `{}`: {error}", program.display());
+    Some(ExitCode::from(crate::fault::Fault::Environment.exit_code()))
 }
 
 /// Makes sure that the state below `engine` can be trusted, and marks it if it will not be synced.
@@ -32,8 +68,13 @@ pub(super) fn prepare(engine: &Path, root: &Path, unsynced: bool) -> Result<(), 
     let marked = fs_err::read_to_string(&mark).ok();
     if let Some(marked) = &marked {
         if *marked != boot || boot.is_empty() {
-            fs_err::remove_dir_all(root).map_err(StateError::io("remove", root))?;
+            let torn = torn(engine);
+            fs_err::create_dir_all(&torn).map_err(StateError::io("create the folder", &torn))?;
+            let place = torn.join(super::identity::random());
+            fs_err::rename(root, &place).map_err(StateError::io("move away", root))?;
             fs_err::create_dir_all(root).map_err(StateError::io("create the folder", root))?;
+            // An ordinary user cannot: the daemon's own namespace does it.
+            let _ = fs_err::remove_dir_all(&torn);
             sync(engine).map_err(StateError::io("sync", engine))?;
         } else if !unsynced {
             sync(root).map_err(StateError::io("sync", root))?;
@@ -58,6 +99,11 @@ fn mark(engine: &Path) -> PathBuf {
     engine.join("unsynced")
 }
 
+/// Where state goes that is not to be used any more.
+fn torn(engine: &Path) -> PathBuf {
+    engine.join("torn")
+}
+
 /// Has everything on the file system of `path` written out.
 fn sync(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(fs_err::File::open(path)?)?)
@@ -73,8 +119,8 @@ const ARCHITECTURE: u32 = 0;
 
 /// Has the kernel answer `fsync`, `fdatasync` and `syncfs` of this process and its children with success.
 ///
-/// It takes the right to administrate the system, which the root user of a machine has; without it nothing
-/// changes. Makes system calls only, as what runs between `fork` and `exec` must.
+/// It takes the right to administrate the system, which the root user of a machine or of a user namespace
+/// has; without it nothing changes. Makes system calls only, as what runs between `fork` and `exec` must.
 pub(super) fn answer_syncs() {
     const LOAD: u16 = 0x20;
     const EQUAL: u16 = 0x15;
@@ -132,7 +178,7 @@ mod tests {
             fill();
             fs_err::write(mark(engine), "another boot\n").unwrap();
             prepare(engine, &root, unsynced).unwrap();
-            assert!(root.is_dir() && !content.exists());
+            assert!(root.is_dir() && !content.exists() && !torn(engine).exists());
             assert_eq!(mark(engine).exists(), unsynced);
         }
     }

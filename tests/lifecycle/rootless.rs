@@ -101,6 +101,31 @@ fn an_ordinary_user_builds_a_step_and_nothing_is_left() {
     assert_eq!(user.processes(), [0_u32; 0]);
 }
 
+/// Of `/dev/null` nothing can be synced: only who is not asked says otherwise.
+#[test]
+fn an_ordinary_users_engine_can_sync_nothing_too() {
+    let Some(user) = User::new() else { return };
+    let context = user.home.join("context");
+    std::fs::create_dir_all(&context).expect("a folder");
+    let step = "RUN dd if=/etc/passwd of=/dev/null conv=fsync";
+    std::fs::write(context.join("Dockerfile"), format!("FROM {}\nRUN echo 1\n{step}\n", user.base))
+        .expect("a written file");
+    let context = context.display().to_string();
+    let build = |wanted: &str| {
+        let mut command = user.command(&["build", "--progress=plain", &context]);
+        command.env("KITWRIGHT_ENGINE_SYNC", wanted).output().expect("setpriv runs")
+    };
+    assert_eq!(build("true").status.code(), Some(1));
+    success(&build("false"));
+    let engine = user.home.join(".local/state/kitwright/engine");
+    std::fs::write(engine.join("unsynced"), "another boot\n").expect("a written file");
+    let rebooted = build("false");
+    success(&rebooted);
+    assert!(!text(&rebooted.stderr).contains("CACHED"), "{}", text(&rebooted.stderr));
+    assert!(!engine.join("torn").exists(), "files of subordinate users are removed");
+    assert_eq!(user.processes(), [0_u32; 0]);
+}
+
 #[test]
 fn a_killed_build_of_an_ordinary_user_leaves_nothing() {
     let Some(user) = User::new() else { return };
