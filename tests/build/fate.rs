@@ -35,6 +35,9 @@ impl Score {
     }
 }
 
+/// Long enough for a cache's probe on a busy machine: one that is left out serves nothing.
+const PATIENT: &str = "--cache-timeout=60s";
+
 pub(crate) fn fresh_engine() -> Engine {
     engine::start(engine::Options::default()).expect("an engine")
 }
@@ -51,7 +54,7 @@ impl Project {
     /// Builds on `engine` and tells what became of each step.
     pub(crate) fn fates(&self, engine: &Engine, args: &[&str]) -> Fates {
         let base = self.base_flags();
-        let mut all = vec!["build", ".", "--progress=rawjson", &base[0], &base[1]];
+        let mut all = vec!["build", ".", "--progress=rawjson", PATIENT, &base[0], &base[1]];
         all.extend(args);
         let ended = self.with_env(&all, &[("BUILDKIT_HOST", &engine.address)]).ok();
         fates(&ended.stderr)
@@ -60,7 +63,7 @@ impl Project {
     /// What `kitwright plan` says of each step: its state, and the whole document.
     pub(crate) fn planned(&self, args: &[&str]) -> (BTreeMap<String, String>, Value) {
         let base = self.base_flags();
-        let mut all = vec!["plan", ".", "--format=json", &base[0], &base[1]];
+        let mut all = vec!["plan", ".", "--format=json", PATIENT, &base[0], &base[1]];
         all.extend(args);
         let ended = self.kitwright(&all).ok();
         let plan: Value = serde_json::from_str(&ended.stdout).expect("a JSON document");
