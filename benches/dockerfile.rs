@@ -85,6 +85,11 @@ fn generated(criterion: &mut Criterion) {
                 bencher.iter(|| build(text.as_bytes()));
             },
         );
+        let compiled = build(text.as_bytes());
+        let definition = &compiled.platforms[0].definition;
+        group.bench_function(BenchmarkId::new("wire form", instructions), |bencher| {
+            bencher.iter(|| definition.marshal());
+        });
     }
     group.finish();
 }
