@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::actions::{Actions, Service};
-use super::client::{Client, Invocation, Kind, OWN, Task};
+use super::client::{Client, Invocation, OWN, Task};
 use super::journal::{Journal, JournalError};
 use super::lab::{Lab, LabError, Registry};
 use super::machine;
 use super::measure::{Cost, MeasureError, last_words, measure};
 use super::sample::{Contender, Sample, Steps};
-use super::scenario::{Empty, Engine, INCREMENTAL, Scenario};
+use super::scenario::{INCREMENTAL, Scenario};
 use super::trace;
 use super::work::{Work, WorkError};
 use crate::engine::asks::Asks;
@@ -26,6 +26,9 @@ use crate::plan::pattern::Patterns;
 mod prime;
 mod scenarios;
 mod state;
+mod warm;
+
+use warm::takes_part;
 
 /// What is measured.
 #[derive(Debug)]
@@ -275,8 +278,7 @@ impl Runner<'_> {
         number: usize,
     ) -> Result<Result<(Sample, Vec<String>), String>, RunError> {
         let unchanged = self.work(scenario)?;
-        if scenario.has_github() && client.kind == Kind::Buildctl {
-            // It would want the token on its command line.
+        if !takes_part(scenario, client) {
             let name = &scenario.name;
             return Ok(Err(format!(
                 "`{name}` is not measured for buildctl: it reads no runner's variables"
@@ -292,40 +294,12 @@ impl Runner<'_> {
             work = unchanged.changed(change, number, &folder, &self.plan.ignored)?;
         }
         let place = self.place(scenario, client).await?;
-        let flags = scenario.flags.get(&client.name).cloned().unwrap_or_default();
-        let mut task = Task::new(&work, place.address.as_deref());
-        task.flags = &flags;
-        task.compression = self.plan.compression;
-        task.reuse = scenario.reuse;
-        task.export =
-            scenario.export.then(|| self.plan.folder.join(format!("{}.tar", client.name)));
-        let service = match scenario.has_github() {
-            true => self.service().await?,
-            false => Vec::new(),
-        };
-        task.service = &service;
-        self.refer(&mut task, scenario, repository, number).await?;
-        let invocation = match scenario.engine {
-            Engine::Own => self.with_own_engine(client, &task)?,
-            Engine::Same | Engine::New => Some(self.invocation(client, &task, place.engine)?),
-        };
+        let invocation = self.command(scenario, client, &work, &place, number).await?;
         let Some(invocation) = invocation else {
             let (name, client) = (&scenario.name, &client.name);
             return Ok(Err(format!("`{name}` is not measured for {client}: it runs no engine")));
         };
-        let warm = (scenario.name.clone(), client.name.clone());
-        if scenario.engine != Engine::New
-            && scenario.empty != Some(Empty::All)
-            && self.warmed.insert(warm)
-        {
-            let mut before = task.clone();
-            before.work = &unchanged;
-            let invocation = match scenario.engine {
-                Engine::Own => self.with_own_engine(client, &before)?.unwrap_or_default(),
-                _ => self.invocation(client, &before, place.engine)?,
-            };
-            self.call(&scenario.name, client, &invocation, "warm").await?;
-        }
+        self.warm(scenario, &unchanged, &place, number).await?;
         self.empty(scenario, &place).await?;
         let before = self.traffic();
         let load = machine::load();
