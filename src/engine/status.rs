@@ -169,10 +169,9 @@ pub fn events(message: control::StatusResponse) -> impl Iterator<Item = StatusEv
         .collect();
     let told: BTreeSet<Digest> = news.iter().map(StatusEvent::vertex).collect();
     let has_ended = move |vertex: &control::Vertex| {
-        let digest = || vertex.digest.parse().ok();
         !told.is_empty()
             && vertex.completed.is_some()
-            && digest().is_some_and(|digest| told.contains(&digest))
+            && vertex.digest.parse().is_ok_and(|digest| told.contains(&digest))
     };
     let ended: Vec<control::Vertex> =
         message.vertexes.iter().filter(|vertex| has_ended(vertex)).cloned().collect();

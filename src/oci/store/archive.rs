@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{LAYOUT_VERSION, Store, StoreError, StoredImage, read_index};
+use super::{LAYOUT_VERSION, Store, StoreError, StoredImage, layout, read_index};
 use crate::oci::digest::Digest;
 use crate::oci::manifest::{Descriptor, ImageIndex, Manifest, REF_NAME, candidates};
 use crate::oci::platform::Platform;
@@ -82,7 +82,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut open = vec![(root.clone(), true)];
         while let Some((entry, is_manifest)) = open.pop() {
-            let source = folder.join("blobs/sha256").join(entry.digest.hex());
+            let source = layout::blob(folder, entry.digest);
             if !self.has_blob(&entry) {
                 self.import_blob(&source, shown, &entry)?;
             }

@@ -168,15 +168,20 @@ fn a_mount_that_breaks_on_its_way_out_stays_as_it_was() {
     });
 }
 
+/// The digest of the layer that a mount's manifest names.
+fn layer(manifest: &[u8]) -> String {
+    let manifest: serde_json::Value = serde_json::from_slice(manifest).expect("JSON");
+    manifest["layers"][0]["digest"].as_str().expect("a digest").to_owned()
+}
+
 #[test]
 fn a_damaged_mount_is_saved_anew() {
     let Some(kit) = kit("") else { return };
     let (Some(one), Some(two), Some(three)) = (fresh(), fresh(), fresh()) else { return };
     let case = Case::new(&kit);
     let (_, before) = case.fill(&one);
-    let manifest: serde_json::Value = serde_json::from_slice(&before).expect("JSON");
-    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
-    case.proxy.add(Rule::new("GET", layer).fault(Fault::CorruptAt(20)));
+    let layer = layer(&before);
+    case.proxy.add(Rule::new("GET", &layer).fault(Fault::CorruptAt(20)));
     let (notes, count) = case.build(&two, &case.proxy.host, "broken", &[]);
     assert_eq!((notes.len(), count), (2, 1), "{notes:?}");
     assert!(notes[1].contains("saved 1 files"), "{notes:?}");
@@ -200,9 +205,8 @@ fn a_mount_that_was_not_restored_does_not_take_the_place_of_what_is_kept() {
             let what = format!("{name} {place}");
             let case = Case::new(&kit);
             let (tag, before) = case.fill(&one);
-            let manifest: serde_json::Value = serde_json::from_slice(&before).expect("JSON");
-            let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
-            let path = if place == "layer" { layer } else { place };
+            let layer = layer(&before);
+            let path = if place == "layer" { layer.as_str() } else { place };
             // Only the engine meets with it: the registry is in order when the build has ended.
             case.proxy.add(Rule::new("", path).by("buildkit").fault(fault.clone()));
             let limit = ["--cache-mounts-timeout", if name == "silence" { "3s" } else { "20s" }];
@@ -223,9 +227,8 @@ fn a_mount_that_is_lost_is_saved_anew() {
     let (Some(one), Some(two), Some(three)) = (fresh(), fresh(), fresh()) else { return };
     let case = Case::new(&kit);
     let (_, before) = case.fill(&one);
-    let manifest: serde_json::Value = serde_json::from_slice(&before).expect("JSON");
-    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
-    let status = |method| Rule::new(method, layer).status(404);
+    let layer = layer(&before);
+    let status = |method| Rule::new(method, &layer).status(404);
     case.proxy.add(status("GET"));
     case.proxy.add(status("HEAD"));
     let (notes, count) = case.build(&two, &case.proxy.host, "broken", &[]);

@@ -11,6 +11,7 @@ use wire::WriteAction;
 
 use crate::engine::session::{Scope, SessionError};
 use crate::oci::digest::Digest;
+use crate::oci::store::layout;
 
 /// A write call of the daemon.
 pub(super) struct Ingest {
@@ -114,7 +115,7 @@ impl Ingest {
                 "blob has {offset} bytes instead of {total}"
             )));
         }
-        let path = self.root.join("blobs/sha256").join(digest.hex());
+        let path = layout::blob(&self.root, digest);
         let saved = blob.file.persist(&path).map(drop);
         saved.map_err(|error| {
             self.scope.failures().record(SessionError::Store { path, source: error.error })

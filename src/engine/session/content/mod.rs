@@ -19,6 +19,7 @@ use wire::content_server::ContentServer;
 use super::attachable::{Attachable, ResponseFuture, serve};
 use super::{Scope, SessionError};
 use crate::oci::digest::Digest;
+use crate::oci::store::layout;
 
 pub mod index;
 mod ingest;
@@ -102,7 +103,7 @@ fn blob_path(root: &Path, digest: &str) -> Result<PathBuf, Status> {
     let digest: Digest = digest.parse().map_err(|error: crate::oci::digest::DigestError| {
         Status::invalid_argument(error.to_string())
     })?;
-    Ok(root.join("blobs/sha256").join(digest.hex()))
+    Ok(layout::blob(root, digest))
 }
 
 #[tonic::async_trait]

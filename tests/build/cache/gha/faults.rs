@@ -35,6 +35,19 @@ impl Broken {
         Some(Self { lab, proxy, token, _service: service })
     }
 
+    /// The same with a cache in the service.
+    fn filled(name: &str) -> Option<Self> {
+        let broken = Self::new(name)?;
+        broken.fill()?;
+        Some(broken)
+    }
+
+    /// Has another engine write the cache.
+    fn fill(&self) -> Option<()> {
+        self.build(writer()?, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        Some(())
+    }
+
     fn build(&self, engine: &Engine, args: &[&str]) -> Ended {
         let address = engine.address.clone();
         self.run(&[&["--builder", &address], args].concat(), &[])
@@ -101,9 +114,8 @@ fn is_built_anew(name: &str, log: &str) {
 #[test]
 fn a_second_service_that_does_not_say_where_the_cache_is() {
     each_read(|name, fault| {
-        let Some(broken) = Broken::new(&format!("gha-url-{name}")) else { return };
-        let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
-        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        let Some(broken) = Broken::filled(&format!("gha-url-{name}")) else { return };
+        let Some(reader) = fresh() else { return };
         broken.proxy.add(Rule::new("POST", "GetCacheEntryDownloadURL").fault(fault));
         let log = broken.build(&reader, &["--cache-from", "type=gha"]).stderr;
         assert!(log.contains("no cache from `gha"), "{name}: {log}");
@@ -114,9 +126,8 @@ fn a_second_service_that_does_not_say_where_the_cache_is() {
 #[test]
 fn a_second_service_that_does_not_say_where_a_layer_is() {
     each_read(|name, fault| {
-        let Some(broken) = Broken::new(&format!("gha-where-{name}")) else { return };
-        let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
-        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        let Some(broken) = Broken::filled(&format!("gha-where-{name}")) else { return };
+        let Some(reader) = fresh() else { return };
         // The engine's first question is for the index.
         let rule = Rule::new("POST", "GetCacheEntryDownloadURL").by("buildkit").skip(1);
         broken.proxy.add(rule.fault(fault));
@@ -135,9 +146,8 @@ fn a_second_service_that_does_not_say_where_a_layer_is() {
 #[test]
 fn a_second_service_that_does_not_give_the_index() {
     each_read(|name, fault| {
-        let Some(broken) = Broken::new(&format!("gha-index-{name}")) else { return };
-        let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
-        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        let Some(broken) = Broken::filled(&format!("gha-index-{name}")) else { return };
+        let Some(reader) = fresh() else { return };
         broken.proxy.add(Rule::new("GET", "/download/").fault(fault));
         let log = broken.build(&reader, &["--cache-from", "type=gha"]).stderr;
         assert!(log.contains("no cache from `gha"), "{name}: {log}");
@@ -150,9 +160,7 @@ fn a_second_service_that_does_not_give_the_index() {
 #[test]
 fn a_second_service_whose_layers_break_is_left_out() {
     each_read(|name, fault| {
-        let Some(broken) = Broken::new(&format!("gha-blob-{name}")) else { return };
-        let Some(writer) = writer() else { return };
-        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        let Some(broken) = Broken::filled(&format!("gha-blob-{name}")) else { return };
         // The index may be had, the layers not, not even those of the base image.
         broken.proxy.add(Rule::new("GET", "/download/").by(AZURE).skip(1).fault(fault));
         let out = broken.lab.project.path("out.tar").display().to_string();
@@ -172,11 +180,8 @@ fn a_second_service_whose_layers_break_is_left_out() {
 fn a_daemon_that_goes_on_waiting_for_a_layer_builds_without_it() {
     each_read(|name, fault| {
         let Some(lab) = Lab::with(&format!("gha-daemon-{name}"), UNLIKE) else { return };
-        let (Some(broken), Some(writer), Some(reader)) = (Broken::of(lab), writer(), fresh())
-        else {
-            return;
-        };
-        broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+        let (Some(broken), Some(reader)) = (Broken::of(lab), fresh()) else { return };
+        let Some(()) = broken.fill() else { return };
         broken.bring_base(&reader);
         broken.proxy.add(Rule::new("GET", "/download/").by(AZURE).skip(1).fault(fault));
         let out = broken.lab.project.path("out.tar").display().to_string();
@@ -190,9 +195,7 @@ fn a_daemon_that_goes_on_waiting_for_a_layer_builds_without_it() {
 
 #[test]
 fn what_is_quiet_is_not_taken_for_a_cache_that_stands_still() {
-    let Some(broken) = Broken::new("gha-quiet") else { return };
-    let (Some(writer), Some(reader)) = (writer(), fresh()) else { return };
-    broken.build(writer, &["--cache-to", "type=gha,mode=max", "--strict-cache"]);
+    let (Some(broken), Some(reader)) = (Broken::filled("gha-quiet"), fresh()) else { return };
     let lab = &broken.lab;
     lab.project.base.push(lab.registry, "gha-quiet", "base");
     // A base image that comes late, a command that says nothing, and a push that the registry keeps waiting.
