@@ -17,6 +17,8 @@ mod wire;
 pub const MEDIA_TYPE: &str = "application/vnd.buildkit.cacheconfig.v0";
 /// Annotation of a layer: the digest of its content without compression.
 pub const UNCOMPRESSED: &str = "containerd.io/uncompressed";
+/// Annotation of a layer: when it was made.
+const CREATED_AT: &str = "buildkit/createdat";
 /// The largest manifest, index or cache config that the engine reads at an import.
 pub const ENGINE_LIMIT: u64 = 1 << 20;
 
@@ -59,6 +61,9 @@ pub enum ConfigError {
         /// The input.
         input: usize,
     },
+    /// A layer of a config that describes its layers itself is not described.
+    #[error("the cache config does not say what the layer {0} is")]
+    Undescribed(Digest),
     /// A record or layer names a layer that does not exist.
     #[error("`{from}` of the cache config names layer {layer}, which does not exist")]
     NoLayer {
@@ -201,6 +206,22 @@ impl CacheConfig {
             layer.annotations.insert(UNCOMPRESSED.to_owned(), diff_id);
         }
         wire::check(config, &described).map(Some)
+    }
+
+    /// Puts several cache configs that describe their layers themselves into one.
+    ///
+    /// The engine takes a step that two of them have for the same, and goes on from both.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] when one of them is none.
+    pub fn append(configs: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, ConfigError> {
+        let json = |source| ConfigError::Json { source };
+        let mut all = wire::Config::default();
+        for config in configs {
+            all.append(serde_json::from_slice(config.as_ref()).map_err(json)?);
+        }
+        serde_json::to_vec(&all).map_err(json)
     }
 
     /// Puts what several images of one index hold into one config, as the engine does.

@@ -2,6 +2,7 @@
 pub mod config;
 pub mod explain;
 pub mod faults;
+pub mod github;
 pub mod hierarchy;
 pub mod importing;
 pub mod keys;

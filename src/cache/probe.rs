@@ -6,13 +6,15 @@
 //! them as the engine would, and has until its deadline. What is missing, slow, unreadable or corrupt
 //! is dropped with a reason. Output: [`ProbedRef`]s, which also tell what the caches hold.
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::{CacheConfig, ConfigError, ENGINE_LIMIT, Location};
-use super::hierarchy;
+use super::github::ServiceError;
+use super::{github, hierarchy};
 use crate::engine::solve::CacheEntry;
 use crate::fault::chain;
 use crate::oci::digest::Digest;
@@ -20,7 +22,7 @@ use crate::oci::manifest::{Descriptor, ImageManifest, Manifest};
 use crate::oci::reference::{ImageReference, ReferenceError};
 use crate::oci::registry::{Client, FetchedManifest, Options, RegistryError, RetryPolicy};
 
-mod github;
+mod service;
 
 /// How long a cache may take to answer, unless somebody says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,19 +38,34 @@ pub struct ProbedRef {
     /// The import.
     pub entry: CacheEntry,
     /// Where it is.
-    pub reference: ImageReference,
-    /// The manifest or index behind the reference.
-    pub manifest: FetchedManifest,
+    pub place: Place,
     /// The steps and layers that it holds.
     pub config: CacheConfig,
+}
+
+/// Where a cache's manifest and layers are.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a registry.
+    Registry {
+        /// Under this name.
+        reference: ImageReference,
+        /// The manifest or index behind it.
+        manifest: FetchedManifest,
+    },
+    /// In GitHub's cache service.
+    Github(Arc<github::Cache>),
 }
 
 impl ProbedRef {
     /// Whether a layer of the cache, or its manifest, has this digest.
     #[must_use]
     pub fn holds(&self, digest: Digest) -> bool {
-        self.manifest.descriptor.digest == digest
-            || self.config.layers.iter().any(|layer| layer.digest == digest)
+        let is_document = match &self.place {
+            Place::Registry { manifest, .. } => manifest.descriptor.digest == digest,
+            Place::Github(cache) => cache.holds(digest),
+        };
+        is_document || self.config.layers.iter().any(|layer| layer.digest == digest)
     }
 }
 
@@ -67,17 +84,9 @@ pub enum Unusable {
         /// What is wrong with it.
         source: ReferenceError,
     },
-    /// Its service cannot be connected to.
-    #[error("cannot reach `{host}`: {source}")]
-    Unreachable {
-        /// The service's host.
-        host: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// Its service does not give it.
-    #[error("{}", Self::status(*.0))]
-    Refused(http::StatusCode),
+    #[error(transparent)]
+    Service(ServiceError),
     /// The registry did not give it.
     #[error("{}", chain(.0))]
     Registry(RegistryError),
@@ -170,7 +179,7 @@ impl Probes {
             };
             let task = tokio::spawn(async move {
                 let name = hierarchy::name(&entry);
-                let asked = ask(&client, entry, is_direct);
+                let asked = ask(&client, entry, timeout, is_direct);
                 match tokio::time::timeout_at(deadline.into(), asked).await {
                     Ok(Ok(answer)) => answer,
                     Ok(Err(reason)) => Answer::Dropped { name, reason },
@@ -204,11 +213,16 @@ fn with_plain_http(mut options: Options, entry: &CacheEntry) -> Options {
     options
 }
 
-async fn ask(client: &Client, entry: CacheEntry, is_direct: bool) -> Result<Answer, Unusable> {
+async fn ask(
+    client: &Client,
+    entry: CacheEntry,
+    timeout: Duration,
+    is_direct: bool,
+) -> Result<Answer, Unusable> {
     match entry.kind.as_str() {
         "registry" => {}
         "local" => return local(entry),
-        "gha" if is_direct => return github::ask(entry).await,
+        "gha" => return service::ask(entry, timeout, is_direct).await,
         _ => return Ok(Answer::Unprobed(entry)),
     }
     let name = hierarchy::name(&entry);
@@ -216,7 +230,8 @@ async fn ask(client: &Client, entry: CacheEntry, is_direct: bool) -> Result<Answ
     let reference = reference.tag_name_only();
     let manifest = client.get_manifest(&reference).await.map_err(refused)?;
     let config = fetch_config(client, &reference, &manifest).await?.ok_or(Unusable::NoCache)?;
-    Ok(Answer::Ready(Box::new(ProbedRef { name, entry, reference, manifest, config })))
+    let place = Place::Registry { reference, manifest };
+    Ok(Answer::Ready(Box::new(ProbedRef { name, entry, place, config })))
 }
 
 fn refused(error: RegistryError) -> Unusable {

@@ -35,6 +35,7 @@ pub use error::{Answer, OciError, RegistryError};
 pub use manifest::{FetchedManifest, Precondition};
 pub use options::{Mirror, Options, RetryPolicy};
 pub use resolve::Resolved;
+pub(crate) use retry::retry_after;
 pub(crate) use tls::{provider, system_roots};
 pub use token::FetchedToken;
 pub use upload::{BlobOutcome, BlobSource, BlobStream, FileSource, RemoteSource};

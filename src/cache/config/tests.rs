@@ -56,6 +56,36 @@ fn a_config_can_describe_its_layers_itself() {
 }
 
 #[test]
+fn what_several_configs_hold_is_one_config() {
+    let described = |name: &str, parent: &str| {
+        format!(
+            r#"{{"blob": "<{name}>"{parent}, "annotations": {{"mediaType": "{name}", "size": 1,
+                 "diffID": "<{name}>", "createdAt": "2024-01-01T00:00:00Z"}}}}"#
+        )
+    };
+    let text = |name: &str, chains: &str| {
+        let (a, b) = (described("a", r#", "parent": -1"#), described(name, ""));
+        let text = format!(
+            r#"{{"layers": [{a}, {b}], "records": [{{"digest": "<a>"}},
+               {{"digest": "<{name}>", "inputs": [[{{"link": 0, "selector": "<a>"}}]], {chains}}}]}}"#
+        );
+        ["a", "b", "c"].iter().fold(text, |text, name| {
+            text.replace(&format!("<{name}>"), &Digest::of(name.as_bytes()).to_string())
+        })
+    };
+    let first = text("b", r#""layers": [{"layer": 1, "createdAt": "2024-01-01T00:00:00Z"}]"#);
+    let second = text("c", r#""chains": [{"layers": [1]}]"#);
+    let both = CacheConfig::append(&[&first, &second]).unwrap();
+    let both = CacheConfig::parse(&both, &[]).unwrap();
+    let parsed = |text: &str| CacheConfig::parse(text.as_bytes(), &[]).unwrap();
+    assert_eq!(both, CacheConfig::join([parsed(&first), parsed(&second)]));
+    assert_eq!(both.records[3].results[0].layers, [3]);
+    let annotations = &both.layers[3].annotations;
+    assert_eq!(annotations[UNCOMPRESSED], Digest::of(b"c").to_string());
+    assert_eq!(annotations["buildkit/createdat"], "2024-01-01T00:00:00Z");
+}
+
+#[test]
 fn refuses_what_the_engine_refuses() {
     let records = |records: &str| format!(r#"{{"records": [{records}]}}"#);
     let layers = |layers: &str, top: u8| {

@@ -1,76 +1,85 @@
 //! The cache config's JSON, and the checks that make a [`CacheConfig`] of it.
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{CacheConfig, ConfigError, Descriptor, Digest, Link, Stored, go_time};
+use super::{
+    CREATED_AT, CacheConfig, ConfigError, Descriptor, Digest, Link, Stored, UNCOMPRESSED, go_time,
+};
 use crate::oci::manifest::media;
 
+/// Go's zero time, which stands where none was written.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
+
 /// A cache config as it is written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Config {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<Layer>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<Vec<Record>>,
 }
 
 /// A layer as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Layer {
     pub blob: Digest,
     /// Go leaves a zero out; a layer without a parent says -1.
     #[serde(default)]
     pub parent: i64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Annotations>,
 }
 
 /// What a config says about a layer where no manifest does.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Annotations {
     #[serde(default)]
     pub media_type: String,
     #[serde(default)]
     pub size: u64,
+    #[serde(default, rename = "diffID", skip_serializing_if = "Option::is_none")]
+    pub diff_id: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
 }
 
 /// A record as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     pub digest: Digest,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Vec<Option<Vec<Input>>>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<Top>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chains: Option<Vec<Chain>>,
 }
 
 /// A link as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Input {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub selector: String,
     pub link: i64,
 }
 
 /// A result named by its topmost layer.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Top {
     pub layer: i64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
 }
 
 /// A result named by all its layers.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Chain {
     pub layers: Vec<i64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
 }
 
@@ -88,6 +97,34 @@ pub(super) struct Image {
 pub(super) struct RootFs {
     #[serde(default)]
     pub diff_ids: Vec<String>,
+}
+
+impl Config {
+    /// Adds another config, whose indexes move behind those of this one.
+    ///
+    /// One that leads nowhere leads nowhere after it, too.
+    pub(super) fn append(&mut self, other: Self) {
+        let layers = self.layers.get_or_insert_default();
+        let records = self.records.get_or_insert_default();
+        let shift = |by: usize| {
+            move |index: &mut i64| {
+                if *index >= 0 {
+                    *index = index.saturating_add(i64::try_from(by).unwrap_or(i64::MAX));
+                }
+            }
+        };
+        let (layer, link) = (shift(layers.len()), shift(records.len()));
+        for mut one in other.layers.into_iter().flatten() {
+            layer(&mut one.parent);
+            layers.push(one);
+        }
+        for mut one in other.records.into_iter().flatten() {
+            one.inputs.iter_mut().flatten().flatten().flatten().for_each(|i| link(&mut i.link));
+            one.layers.iter_mut().flatten().for_each(|top| layer(&mut top.layer));
+            one.chains.iter_mut().flatten().flat_map(|c| &mut c.layers).for_each(layer);
+            records.push(one);
+        }
+    }
 }
 
 /// Checks a config and resolves its indexes.
@@ -117,7 +154,13 @@ pub(super) fn check(config: Config, described: &[Descriptor]) -> Result<CacheCon
 fn describe(layer: &Layer, described: &BTreeMap<Digest, &Descriptor>) -> Option<Descriptor> {
     described.get(&layer.blob).map(|known| (*known).clone()).or_else(|| {
         let own = layer.annotations.as_ref()?;
-        Some(Descriptor::new(&own.media_type, layer.blob, own.size))
+        let mut described = Descriptor::new(&own.media_type, layer.blob, own.size);
+        let diff_id = own.diff_id.map(|digest| (UNCOMPRESSED, digest.to_string()));
+        let created_at = own.created_at.clone().filter(|time| time != NO_TIME);
+        for (name, value) in diff_id.into_iter().chain(created_at.map(|time| (CREATED_AT, time))) {
+            described.annotations.insert(name.to_owned(), value);
+        }
+        Some(described)
     })
 }
 
@@ -161,8 +204,7 @@ fn results(index: usize, record: &Record, layers: &[Layer]) -> Result<Vec<Stored
 }
 
 fn time(record: usize, text: Option<&str>) -> Result<i128, ConfigError> {
-    // Go's zero time, which stands where none was written.
-    let text = text.unwrap_or("0001-01-01T00:00:00Z");
+    let text = text.unwrap_or(NO_TIME);
     go_time::to_unix_nanos(text).ok_or_else(|| ConfigError::Time { record, time: text.to_owned() })
 }
 

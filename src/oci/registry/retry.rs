@@ -55,7 +55,7 @@ fn backoff(policy: RetryPolicy, tried: u32) -> Duration {
 }
 
 /// Reads `Retry-After`: seconds, or a date.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

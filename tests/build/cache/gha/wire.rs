@@ -88,7 +88,9 @@ fn the_engine_is_told_what_buildx_tells_it() {
 
         let ((ours, caches), (_, expected)) = (solves(&ours), solves(&theirs));
         assert_eq!(expected.len(), 2, "{expected:?}");
-        assert_eq!(caches, expected, "version {number}");
+        // What is read kitwright reads itself.
+        let written: BTreeSet<Entry> = expected.into_iter().filter(|(read, ..)| !read).collect();
+        assert_eq!(caches, written, "version {number}");
         // Neither a graph nor a frontend's options has it, where the engine's history would show it.
         assert!(!ours.is_empty());
         for solve in ours {
