@@ -1,5 +1,6 @@
 //! Import planning, cache exports, and cache mounts that outlive their engine.
 pub mod config;
+pub mod contexts;
 pub mod explain;
 pub mod faults;
 pub mod github;

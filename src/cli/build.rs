@@ -1,6 +1,7 @@
 //! `kitwright build`: compiles a Dockerfile, has an engine solve it, and puts the result where it
 //! belongs.
 mod actions;
+mod again;
 mod ahead;
 mod caching;
 mod check;
@@ -47,6 +48,7 @@ use crate::engine::solve::SolveResult;
 use crate::oci::digest::Digest;
 use crate::oci::registry::Client;
 use actions::Actions;
+use again::Again;
 use mounts::{MountArgs, Mounts};
 use outputs::Exports;
 use planning::Plan;
@@ -94,6 +96,8 @@ pub(super) struct Build {
     #[arg(long, env = "KITWRIGHT_EXPLAIN")]
     explain: bool,
     #[command(flatten)]
+    again: again::AgainArgs,
+    #[command(flatten)]
     history: history::HistoryArgs,
     /// Check the Dockerfile and build nothing
     #[arg(long)]
@@ -136,6 +140,7 @@ impl Build {
         };
         let probing = caches.probe(&self.cache, &self.source.registry_mirror)?;
         let registry = compilation::registry(&self.source.registry_mirror)?;
+        let again = Again::begin(&self, &source, &caches);
         let display = Display::start(&self.progress, self.title());
         let actions = Actions::find(&source);
         let job = Job {
@@ -150,7 +155,7 @@ impl Build {
         };
         // What was begun sets out before the Dockerfile is looked at.
         tokio::task::yield_now().await;
-        let outcome = job.run(starting, probing).await;
+        let outcome = job.run(starting, probing, again).await;
         let shown = display.end(outcome.is_err()).await;
         if let Some(actions) = &actions {
             actions.end(&outcome, shown.as_ref());
@@ -206,10 +211,15 @@ struct Built {
 }
 
 impl Job<'_> {
-    async fn run(self, starting: Option<Starting>, probing: Probing) -> Result<Built, Failure> {
+    async fn run(
+        self,
+        starting: Option<Starting>,
+        probing: Probing,
+        mut again: Again,
+    ) -> Result<Built, Failure> {
         let began = Timestamp::now();
         let session = SessionBuilder::new();
-        let plan = match self.interruptible(self.plan(session.session_id())).await {
+        let plan = match self.interruptible(self.plan(session.session_id(), &mut again)).await {
             Ok(plan) => plan,
             Err(failure) => {
                 if let Some(starting) = starting {
@@ -251,7 +261,7 @@ impl Job<'_> {
             self.display.phase("boot", builder.booted.0, builder.booted.1).await;
         }
         let caches = (imports, staging, mounts);
-        let after = (reuse, explaining);
+        let after = (reuse, explaining, again);
         let built = self.solve(plan, session, caches, after, &mut builder).await;
         builder.release().await;
         built
@@ -327,10 +337,11 @@ impl Job<'_> {
         plan: Plan,
         session: SessionBuilder,
         (imports, staging, mut mounts): (Vec<Answer>, Staging, Option<Mounts>),
-        (reuse, explaining): (Option<Box<Reuse>>, Option<Explaining>),
+        (reuse, explaining, again): (Option<Box<Reuse>>, Option<Explaining>, Again),
         builder: &mut Builder,
     ) -> Result<Built, Failure> {
-        let mut session = self.session(session)?;
+        let id = session.session_id().to_owned();
+        let mut session = again.offered(self.session(session)?);
         // Kept until the build has ended.
         let dockerfile = match plan {
             Plan::Frontend(..) => self.source.dockerfile_directory()?,
@@ -341,7 +352,9 @@ impl Job<'_> {
         }
         let Exports { exports, loads } = Exports::prepare(&self.request)?;
         let mut solving = Solving::open(self, &plan, builder, session, exports, imports, staging)?;
-        let (solve_ref, result, watch) = match solving.build(builder, mounts.as_mut()).await {
+        let ended = solving.build(builder, mounts.as_mut()).await;
+        again.keep(&id);
+        let (solve_ref, result, watch) = match ended {
             Ok(built) => built,
             Err((failed, watch)) => {
                 solving.export_finished(builder, &watch).await;

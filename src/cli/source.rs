@@ -259,6 +259,11 @@ impl Source {
         Ok(())
     }
 
+    /// Whether the directories will still be there for the next build.
+    pub(super) const fn keeps_directories(&self) -> bool {
+        self._unpacked.is_none()
+    }
+
     /// A folder with a copy of the Dockerfile and its ignore file, for a frontend that the engine
     /// runs; none when the Dockerfile lies in a remote context.
     pub(super) fn dockerfile_directory(&self) -> Result<Option<tempfile::TempDir>, SourceError> {

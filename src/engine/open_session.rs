@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::call::Call;
 use super::client::Client;
 use super::failure::{self, Known, SolveError};
-use super::session::{Scope, SessionBuilder, SessionError, tunnel};
+use super::session::{Scope, Session, SessionBuilder, SessionError, tunnel};
 use super::solve::{SolveRequest, SolveResult, wire};
 use super::status::{self, StatusEvent};
 use super::targets::Targets;
@@ -23,6 +23,10 @@ const STATUS_SILENCE: Duration = Duration::from_secs(5);
 const STOPPED_SILENCE: Duration = Duration::from_millis(500);
 /// How long it may go on telling news of such a build.
 const STOPPED_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a build may run before its directories are also offered as those of an earlier session:
+/// a build with nothing to do ends sooner, and needs none of it.
+const EARLIER_AFTER: Duration = Duration::from_millis(20);
 
 /// What the client offers to builds: its services, and the targets of exports and caches.
 ///
@@ -53,16 +57,22 @@ impl Offer {
     #[must_use]
     pub fn open(&self, client: &Client, id: Option<String>) -> OpenSession {
         let Self { session, targets } = self.clone();
+        let over = CancellationToken::new();
+        // Only the first build's graph names an earlier one.
+        let earlier = id.is_none().then(|| session.earlier()).flatten();
         let session = match id {
             Some(id) => session.id(id).build(),
             None => session.build(),
         };
         let (id, scope) = (session.id.clone(), session.scope.clone());
-        let over = CancellationToken::new();
+        let earlier = earlier.map(|earlier| {
+            let earlier = Session { scope: scope.beside(), ..earlier.build() };
+            tokio::spawn(stand_in(client.clone(), earlier, over.clone()))
+        });
         let tunnel = tokio::spawn(tunnel::run(client.clone(), session, over.clone()));
         let over = over.drop_guard();
         let (client, hurry, deaf) = (client.clone(), Arc::default(), Arc::default());
-        OpenSession { client, id, scope, targets, over, tunnel, broken: None, hurry, deaf }
+        OpenSession { client, id, scope, targets, over, tunnel, earlier, broken: None, hurry, deaf }
     }
 }
 
@@ -75,6 +85,8 @@ pub struct OpenSession {
     /// Ends the session, also when its build is given up on.
     over: DropGuard,
     tunnel: JoinHandle<Result<(), SessionError>>,
+    /// What offers the directories as those of an earlier session.
+    earlier: Option<JoinHandle<()>>,
     /// How the tunnel ended, if it did so by itself.
     broken: Option<String>,
     /// Whether something of the build goes on for ever, and its status stream with it.
@@ -186,8 +198,11 @@ impl OpenSession {
     ///
     /// [`SolveError::Session`] when one of them failed or did not end.
     async fn close(self) -> Result<(), SolveError> {
-        let Self { scope, over, tunnel, broken, .. } = self;
+        let Self { scope, over, tunnel, earlier, broken, .. } = self;
         drop(over);
+        if let Some(earlier) = earlier {
+            let _ = earlier.await;
+        }
         if broken.is_some() {
             return Ok(());
         }
@@ -211,6 +226,19 @@ impl OpenSession {
         let result = result?;
         closed.map(|()| result)
     }
+}
+
+/// Offers the directories of an earlier session, if the build takes long.
+///
+/// Without it the daemon, should it ask for them, would wait some seconds and then turn to the build's own
+/// session.
+async fn stand_in(client: Client, earlier: Session, over: CancellationToken) {
+    tokio::select! {
+        () = over.cancelled() => return,
+        () = tokio::time::sleep(EARLIER_AFTER) => {}
+    }
+    // What fails in it is noted among the failures of the build's own session.
+    let _ = tunnel::run(client, earlier, over).await;
 }
 
 fn joined(

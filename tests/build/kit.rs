@@ -1,6 +1,6 @@
 //! A project to build, and kitwright called as a user would.
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::base::{Base, busybox};
 use crate::support::engine;
@@ -55,12 +55,22 @@ impl Project {
 
     /// The same with more environment.
     pub(crate) fn build_with_env(&self, args: &[&str], env: &[(&str, &str)]) -> Ended {
-        let base = format!("busybox=oci-layout://{}:latest", self.base.layout.display());
-        let mut all = vec!["build", ".", "--progress=plain", "--build-context", &base];
-        all.extend(args);
+        let base = self.base_context();
         let mut whole = vec![("BUILDKIT_HOST", self.address.as_str())];
         whole.extend(env);
-        self.with_env(&all, &whole)
+        self.with_env(&build_args(&base, args), &whole)
+    }
+
+    /// Starts a build on the shared engine, to be watched by what it writes to stderr.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        let base = self.base_context();
+        let env = [("BUILDKIT_HOST", self.address.as_str())];
+        let mut command = self.command(&build_args(&base, args), &env);
+        command.stderr(Stdio::piped()).spawn().expect("kitwright starts")
+    }
+
+    fn base_context(&self) -> String {
+        format!("busybox=oci-layout://{}:latest", self.base.layout.display())
     }
 
     /// Runs kitwright in the project, in an environment of its own.
@@ -69,6 +79,10 @@ impl Project {
     }
 
     pub(crate) fn with_env(&self, args: &[&str], env: &[(&str, &str)]) -> Ended {
+        Ended::of(&self.command(args, env).output().expect("kitwright starts"))
+    }
+
+    fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
         let home = self.path(".home");
         std::fs::create_dir_all(&home).expect("a home");
         let mut command = Command::new(env!("CARGO_BIN_EXE_kitwright"));
@@ -76,8 +90,12 @@ impl Project {
         command.env("HOME", &home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("KITWRIGHT_STATE_DIR", self.path(".state"));
         command.envs(env.iter().copied());
-        Ended::of(&command.output().expect("kitwright starts"))
+        command
     }
+}
+
+fn build_args<'a>(base: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+    [&["build", ".", "--progress=plain", "--build-context", base], args].concat()
 }
 
 impl Ended {

@@ -4,6 +4,7 @@ mod support;
 
 mod actions;
 mod addresses;
+mod again;
 mod ahead;
 mod bench;
 mod cache;

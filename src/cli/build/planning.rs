@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::again::Again;
 use super::{Job, check};
 use crate::cli::compilation::{self, ENGINE_FRONTEND, Frontend};
 use crate::cli::locking;
@@ -18,7 +19,7 @@ pub(super) enum Plan {
 
 impl Job<'_> {
     /// Compiles the Dockerfile, or leaves that to a frontend of the engine.
-    pub(super) async fn plan(&self, session: &str) -> Result<Plan, Failure> {
+    pub(super) async fn plan(&self, session: &str, again: &mut Again) -> Result<Plan, Failure> {
         let (frontend, note) = Frontend::choose(&self.args.frontend, &self.source);
         if let Some(note) = note {
             self.display.note(note).await;
@@ -33,7 +34,8 @@ impl Job<'_> {
             }
         }
         let dockerfile = compilation::parse_source(&self.source)?;
-        let options = compilation::options(&self.source, session)?;
+        let mut options = compilation::options(&self.source, session)?;
+        options.local_sessions = again.sessions(&self.source);
         let arguments = &self.args.source;
         let mut images = locking::images(arguments, &self.source, arguments.locked)?;
         let compiled = compilation::compile_source(&dockerfile, &options, &mut images).await;
@@ -48,6 +50,13 @@ impl Job<'_> {
                 return Ok(self.engine_frontend(ENGINE_FRONTEND));
             }
             ended => ended?,
+        };
+        let compiled = match again.holds(&compiled).await {
+            true => compiled,
+            false => {
+                options.local_sessions.clear();
+                compilation::compile_source(&dockerfile, &options, &mut images).await?
+            }
         };
         self.display.notes(check::summary(&compiled.warnings)).await;
         let notes = self.actions.map(|actions| actions.warnings(&compiled.warnings));

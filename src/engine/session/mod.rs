@@ -29,6 +29,8 @@ pub use attachable::Attachable;
 pub use error::{Failures, SessionError};
 pub use scope::Scope;
 
+use filesync::fingerprint::Synced;
+
 /// The services of one session, before it is opened.
 #[derive(Clone)]
 pub struct SessionBuilder {
@@ -37,6 +39,9 @@ pub struct SessionBuilder {
     directories: BTreeMap<String, PathBuf>,
     stores: BTreeMap<String, PathBuf>,
     attachables: Vec<Arc<dyn Attachable>>,
+    /// The session whose directories this one stands in for.
+    earlier: Option<String>,
+    synced: Option<Synced>,
 }
 
 impl Default for SessionBuilder {
@@ -55,6 +60,8 @@ impl SessionBuilder {
             directories: BTreeMap::new(),
             stores: BTreeMap::new(),
             attachables: Vec::new(),
+            earlier: None,
+            synced: None,
         }
     }
 
@@ -87,6 +94,30 @@ impl SessionBuilder {
         self
     }
 
+    /// Offers the directories also as those of a session that is over, which the local sources of a
+    /// definition name: the daemon asks for them if it has forgotten what it made of them.
+    #[must_use]
+    pub fn in_place_of(mut self, earlier: Option<String>) -> Self {
+        self.earlier = earlier;
+        self
+    }
+
+    /// Notes in `synced` what transfers of the directories announce.
+    #[must_use]
+    pub fn noting(mut self, synced: Synced) -> Self {
+        self.synced = Some(synced);
+        self
+    }
+
+    /// The session that this one stands in for as far as directories go.
+    pub(crate) fn earlier(&self) -> Option<Self> {
+        let mut earlier = Self::new().id(self.earlier.clone()?);
+        earlier.shared_key.clone_from(&self.shared_key);
+        earlier.directories.clone_from(&self.directories);
+        earlier.synced.clone_from(&self.synced);
+        Some(earlier)
+    }
+
     /// Offers an OCI layout under the name that `oci-layout://name@digest` sources have as their
     /// `oci.store`.
     #[must_use]
@@ -111,7 +142,8 @@ impl SessionBuilder {
     pub(crate) fn build(self) -> Session {
         let mut attachables = self.attachables;
         if !self.directories.is_empty() {
-            attachables.push(Arc::new(filesync::FileSync::new(self.directories)));
+            attachables
+                .push(Arc::new(filesync::FileSync::new(self.directories).noting(self.synced)));
         }
         if !self.stores.is_empty() {
             attachables.push(Arc::new(content::ContentStores::new(self.stores)));

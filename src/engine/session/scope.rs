@@ -15,6 +15,11 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Another session's scope that keeps its failures in the same place.
+    pub(crate) fn beside(&self) -> Self {
+        Self { failures: self.failures.clone(), tracker: TaskTracker::new() }
+    }
+
     /// Where failures are kept.
     #[must_use]
     pub const fn failures(&self) -> &Failures {

@@ -17,6 +17,7 @@ use super::{Scope, SessionError};
 
 mod buffers;
 mod content;
+pub mod fingerprint;
 mod follow;
 pub mod listing;
 pub(crate) mod packet;
@@ -28,19 +29,29 @@ mod send;
 pub(crate) mod walk;
 mod xattrs;
 
+use fingerprint::{Synced, Wanted};
 use select::Selection;
 
 /// The directories that a build may read, by the names of its local sources.
 #[derive(Clone, Debug, Default)]
 pub struct FileSync {
     directories: BTreeMap<String, PathBuf>,
+    /// Where it is noted what transfers have announced, if somebody wants to know.
+    synced: Option<Synced>,
 }
 
 impl FileSync {
     /// Offers `directories`.
     #[must_use]
     pub const fn new(directories: BTreeMap<String, PathBuf>) -> Self {
-        Self { directories }
+        Self { directories, synced: None }
+    }
+
+    /// Notes in `synced` what transfers announce.
+    #[must_use]
+    pub fn noting(mut self, synced: Option<Synced>) -> Self {
+        self.synced = synced;
+        self
     }
 }
 
@@ -62,21 +73,14 @@ impl Attachable for FileSync {
         };
         match wanted.selection(&root) {
             Ok(selection) => {
-                let response = send::start(root, selection, request.into_body(), scope);
+                let noting = self.synced.clone().map(|synced| (synced, wanted));
+                let sent = send::Sent { root, selection, noting };
+                let response = send::start(sent, request.into_body(), scope);
                 Box::pin(std::future::ready(response))
             }
             Err(error) => refuse(scope.failures().record(error)),
         }
     }
-}
-
-/// What the daemon wants of which directory.
-#[derive(Debug, PartialEq, Eq)]
-struct Wanted {
-    name: String,
-    include: Vec<String>,
-    exclude: Vec<String>,
-    follow: Vec<String>,
 }
 
 impl Wanted {
@@ -89,12 +93,12 @@ impl Wanted {
         }
     }
 
-    fn selection(self, root: &std::path::Path) -> Result<Selection, SessionError> {
+    fn selection(&self, root: &std::path::Path) -> Result<Selection, SessionError> {
         let failed = |source| SessionError::Context { path: root.to_owned(), source };
         if !fs_err::metadata(root).map_err(failed)?.is_dir() {
             return Err(failed(std::io::ErrorKind::NotADirectory.into()));
         }
-        let mut include = self.include;
+        let mut include = self.include.clone();
         if !self.follow.is_empty()
             && let Some(followed) = follow::follow(root, &self.follow).map_err(failed)?
         {

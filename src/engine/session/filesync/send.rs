@@ -16,6 +16,7 @@ use tonic::codec::{Codec as _, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::buffers::{Buffer, Buffers, SIZE};
+use super::fingerprint::{Print, Synced, Wanted};
 use super::paths::Paths;
 use super::requests::Requests;
 use super::select::Selection;
@@ -31,13 +32,17 @@ const QUEUE: usize = 4;
 /// Fill at which announcements are sent on, so that the daemon has something to compare early.
 const WORTH_SENDING: usize = 32 << 10;
 
-/// Starts the transfer of `root` and returns the response whose body is the transfer.
-pub(super) fn start(
-    root: PathBuf,
-    selection: Selection,
-    requests: Incoming,
-    scope: &Scope,
-) -> http::Response<Body> {
+/// What is sent.
+pub(super) struct Sent {
+    pub(super) root: PathBuf,
+    pub(super) selection: Selection,
+    /// Where it is noted what was announced, and under what.
+    pub(super) noting: Option<(Synced, Wanted)>,
+}
+
+/// Starts a transfer and returns the response whose body it is.
+pub(super) fn start(sent: Sent, requests: Incoming, scope: &Scope) -> http::Response<Body> {
+    let Sent { root, selection, noting } = sent;
     let (sender, queue) = mpsc::channel(QUEUE);
     let ending = Arc::new(Mutex::new(None));
     let transfer = Arc::new(Transfer {
@@ -49,7 +54,7 @@ pub(super) fn start(
     });
     let wanted = Arc::new(Requests::default());
     let walking = transfer.clone();
-    scope.spawn_blocking(move || walking.announce(&selection));
+    scope.spawn_blocking(move || walking.announce(&selection, noting));
     let ended = ending.clone();
     scope.spawn(async move {
         let status = listen(requests, &wanted, &transfer).await;
@@ -73,11 +78,20 @@ struct Transfer {
 
 impl Transfer {
     /// Walks the directory and announces what the selection takes.
-    fn announce(&self, selection: &Selection) {
-        let mut announcer =
-            Announcer { transfer: self, buffer: self.buffers.take(), scratch: Vec::new() };
+    fn announce(&self, selection: &Selection, noting: Option<(Synced, Wanted)>) {
+        let mut announcer = Announcer {
+            transfer: self,
+            buffer: self.buffers.take(),
+            scratch: Vec::new(),
+            print: noting.is_some().then(Print::begin),
+        };
         let xattrs = Some(Xattrs::new(&self.root));
-        match walk::walk(&self.root, selection, xattrs, &mut announcer) {
+        let walked = walk::walk(&self.root, selection, xattrs, &mut announcer);
+        if let Some((synced, wanted)) = noting {
+            let print = announcer.print.take().filter(|_| walked.is_ok());
+            synced.note(wanted, print.and_then(Print::settled));
+        }
+        match walked {
             Ok(()) => {
                 packet::end_of_stats(&mut announcer.buffer.bytes);
                 let _ = self.outlet.send(announcer.buffer);
@@ -116,6 +130,7 @@ struct Announcer<'a> {
     transfer: &'a Transfer,
     buffer: Buffer,
     scratch: Vec<u8>,
+    print: Option<Print>,
 }
 
 impl Visitor for Announcer<'_> {
@@ -132,6 +147,9 @@ impl Visitor for Announcer<'_> {
             } else {
                 paths.announce_other();
             }
+        }
+        if let Some(print) = &mut self.print {
+            print.add(entry);
         }
         packet::stat(&mut self.buffer.bytes, entry, &mut self.scratch);
         // The rare announcement with attributes of many kilobytes makes its buffer grow.

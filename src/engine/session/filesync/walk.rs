@@ -53,6 +53,8 @@ pub(super) struct Stat {
     pub(super) modified: i64,
     pub(super) device_major: u32,
     pub(super) device_minor: u32,
+    /// The device that the file lies on. Does not travel.
+    pub(super) device: u64,
     /// Number of the file on its device. Does not travel.
     pub(super) inode: u64,
     /// When content or metadata last changed, in nanoseconds since 1970. Does not travel.
@@ -372,6 +374,7 @@ pub(super) fn stat(directory: &OwnedFd, name: &CStr) -> Result<(Stat, Option<(u6
         mode,
         size: if is_directory { 0 } else { u64::try_from(found.st_size).unwrap_or(0) },
         modified: nanoseconds(found.st_mtime, found.st_mtime_nsec),
+        device: found.st_dev,
         inode: found.st_ino,
         changed: nanoseconds(found.st_ctime, found.st_ctime_nsec),
         ..Stat::default()
