@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::engine::status::StatusEvent;
@@ -28,6 +29,8 @@ struct Observed {
     seen: Mutex<Seen>,
     /// Tells that a vertex has changed.
     changed: Notify,
+    /// Tells that an export has begun.
+    exporting: Notify,
 }
 
 #[derive(Debug)]
@@ -36,6 +39,8 @@ struct Seen {
     parts: BTreeMap<(Digest, String), Part>,
     /// When something moved last.
     moved: Instant,
+    /// Whether something is exported.
+    exporting: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -43,7 +48,7 @@ struct Vertex {
     /// Where the vertex reads or writes a cache, or exports; a build has many others, whose names nobody asks for.
     name: String,
     inputs: Vec<Digest>,
-    started: bool,
+    started: Option<Timestamp>,
     completed: bool,
     cached: bool,
     /// Whether its result is being taken over from a cache at this moment.
@@ -81,8 +86,8 @@ pub struct CacheFault {
 impl Default for Watch {
     fn default() -> Self {
         let (vertices, parts) = (BTreeMap::new(), BTreeMap::new());
-        let seen = Mutex::new(Seen { vertices, parts, moved: Instant::now() });
-        Self(Arc::new(Observed { seen, changed: Notify::new() }))
+        let seen = Mutex::new(Seen { vertices, parts, moved: Instant::now(), exporting: false });
+        Self(Arc::new(Observed { seen, changed: Notify::new(), exporting: Notify::new() }))
     }
 }
 
@@ -96,16 +101,20 @@ impl Watch {
         let mut seen = self.seen();
         match event {
             StatusEvent::Vertex(status) => {
+                if status.started.is_some() && status.name.starts_with("exporting ") {
+                    seen.exporting = true;
+                    self.0.exporting.notify_waiters();
+                }
                 let vertex = seen.vertices.entry(status.digest).or_default();
                 if status.name.starts_with(IMPORTING) || status.name.starts_with("exporting ") {
                     vertex.name.clone_from(&status.name);
                 }
-                vertex.started = status.started.is_some();
+                vertex.started = status.started;
                 vertex.completed = status.completed.is_some();
                 vertex.error.clone_from(&status.error);
                 // A cached vertex whose blobs are fetched is told of again, without these.
                 vertex.cached |= status.cached;
-                vertex.loading = status.cached && vertex.started && !vertex.completed;
+                vertex.loading = status.cached && vertex.is_open();
                 if vertex.inputs != status.inputs && !status.inputs.is_empty() {
                     vertex.inputs.clone_from(&status.inputs);
                 }
@@ -147,7 +156,7 @@ impl Watch {
         let seen = self.seen();
         let mut stalls = Vec::new();
         let mut waiting = BTreeSet::new();
-        let open = |vertex: &Vertex| vertex.started && !vertex.completed;
+        let open = Vertex::is_open;
         for (digest, vertex) in seen.vertices.iter().filter(|(_, vertex)| open(vertex)) {
             if let Some(name) = vertex.name.strip_prefix(IMPORTING) {
                 stalls.push(Stall::Manifest(name.to_owned()));
@@ -190,11 +199,16 @@ impl Watch {
 
     /// Waits until the engine has read the manifests of `imports` caches, or could not read them.
     pub async fn imported(&self, imports: usize) {
+        self.until(&self.0.changed, |watch| watch.imports_read() >= imports).await;
+    }
+
+    /// Waits for what `change` tells of.
+    async fn until(&self, change: &Notify, is_so: impl Fn(&Self) -> bool) {
         loop {
-            let mut changed = std::pin::pin!(self.0.changed.notified());
+            let mut changed = std::pin::pin!(change.notified());
             // From here on no change is missed.
             changed.as_mut().enable();
-            if self.imports_read() >= imports {
+            if is_so(self) {
                 return;
             }
             changed.await;
@@ -210,7 +224,7 @@ impl Watch {
     #[must_use]
     pub fn importing(&self) -> Vec<Stall> {
         let seen = self.seen();
-        let open = seen.vertices.values().filter(|vertex| vertex.started && !vertex.completed);
+        let open = seen.vertices.values().filter(|vertex| vertex.is_open());
         let name = |vertex: &Vertex| vertex.name.strip_prefix(IMPORTING).map(str::to_owned);
         open.filter_map(name).map(Stall::Manifest).collect()
     }
@@ -268,8 +282,18 @@ impl Watch {
     /// Whether the engine has begun to export.
     #[must_use]
     pub fn is_exporting(&self) -> bool {
-        let seen = self.seen();
-        seen.vertices.values().any(|vertex| vertex.started && vertex.name.starts_with("exporting "))
+        self.seen().exporting
+    }
+
+    /// Waits until the engine has begun to export.
+    pub async fn exporting(&self) {
+        self.until(&self.0.exporting, Self::is_exporting).await;
+    }
+
+    /// When a vertex began, the last time it did so.
+    #[must_use]
+    pub fn began(&self, vertex: Digest) -> Option<Timestamp> {
+        self.seen().vertices.get(&vertex)?.started
     }
 
     /// The imports that failed; the engine goes on without them.
@@ -297,6 +321,12 @@ impl Watch {
             Some(CacheFault { what, message })
         };
         seen.vertices.values().filter_map(fault).collect()
+    }
+}
+
+impl Vertex {
+    const fn is_open(&self) -> bool {
+        self.started.is_some() && !self.completed
     }
 }
 

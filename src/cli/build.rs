@@ -9,6 +9,7 @@ mod events;
 mod graphs;
 mod guard;
 mod history;
+mod holding;
 mod load;
 mod mounts;
 mod native;

@@ -256,7 +256,7 @@ where
 }
 
 impl Bridge {
-    fn new(client: &Client, solve_ref: &str) -> Self {
+    pub(super) fn new(client: &Client, solve_ref: &str) -> Self {
         let calls = LlbBridgeClient::new(client.channel())
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);

@@ -16,6 +16,7 @@ mod dial;
 pub mod doctor;
 pub mod failure;
 pub mod gateway;
+pub mod hold;
 pub mod host_ca;
 mod http;
 pub mod identity;

@@ -33,7 +33,7 @@ const EARLIER_AFTER: Duration = Duration::from_millis(20);
 /// One offer serves any number of sessions, one after the other. A build that follows another one on
 /// the same graph needs a session of its own: the daemon knows local files by their session, and would
 /// find what the earlier build made of them under that alone, without the keys by which others find
-/// it in a cache.
+/// it in a cache. One that follows on a graph which is still [held](super::hold) goes on in the same session.
 #[derive(Clone)]
 pub struct Offer {
     session: SessionBuilder,
@@ -96,6 +96,12 @@ pub struct OpenSession {
 }
 
 impl OpenSession {
+    /// The session's name on the daemon.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Where somebody can say that the status stream will not end when the build has.
     #[must_use]
     pub fn hurry(&self) -> Arc<AtomicBool> {

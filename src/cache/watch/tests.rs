@@ -37,6 +37,26 @@ fn blob(vertex: u8, blob: u8, current: i64) -> StatusEvent {
 }
 
 #[test]
+fn an_export_is_noticed_when_it_begins() {
+    use futures_util::FutureExt as _;
+
+    let watch = Watch::default();
+    let is_noticed = || watch.exporting().now_or_never().is_some();
+    watch.record(&vertex(1, &[], false, false), Instant::now());
+    assert!(!is_noticed());
+    assert_eq!(watch.began(digest(1)), Some(Timestamp::UNIX_EPOCH));
+    let StatusEvent::Vertex(mut export) = vertex(2, &[1], false, false) else { unreachable!() };
+    export.name = "exporting to image".into();
+    let announced = VertexStatus { started: None, ..export.clone() };
+    watch.record(&StatusEvent::Vertex(announced), Instant::now());
+    assert!(!is_noticed() && !watch.is_exporting());
+    let mut waiting = std::pin::pin!(watch.exporting());
+    assert!(waiting.as_mut().now_or_never().is_none());
+    watch.record(&StatusEvent::Vertex(export), Instant::now());
+    assert!(waiting.now_or_never().is_some() && is_noticed());
+}
+
+#[test]
 fn a_blob_that_does_not_move_is_a_stall() {
     let (watch, start) = (Watch::default(), Instant::now());
     let later = |seconds| start + Duration::from_secs(seconds);

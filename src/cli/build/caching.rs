@@ -1,8 +1,8 @@
 //! Writes caches once a build's result is out: what it takes, and how it fails, no longer matters to
 //! the image.
 //!
-//! Each export is a solve of its own on the same engine and session. All steps are done there, so
-//! the engine only writes what the cache lacks.
+//! Each export is a solve of its own on the same engine. All steps are done there, and
+//! [held](super::holding) where that can be had, so the engine only writes what the cache lacks.
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -98,9 +98,11 @@ impl Solving<'_> {
         if self.exports_none() {
             return Ok(Vec::new());
         }
-        self.next_round(watch);
-        self.graphs.anew.clear();
-        self.export(builder, &[]).await
+        self.keep_held().await;
+        self.next_export(watch);
+        let exported = self.export(builder, &[]).await;
+        self.let_go().await;
+        exported
     }
 
     /// Writes what finished of a build that failed, so that the next try begins there.
@@ -115,14 +117,13 @@ impl Solving<'_> {
         if parts.is_empty() {
             return;
         }
-        self.next_round(watch);
-        self.graphs.anew.clear();
+        self.next_export(watch);
         // The build has failed already, and that is what the user has to know.
         let _ = self.export(builder, &parts).await;
     }
 
     /// Whether no cache is written after the build.
-    fn exports_none(&self) -> bool {
+    pub(super) fn exports_none(&self) -> bool {
         self.job.caches.exports.iter().all(|entry| entry.kind == "inline")
     }
 
@@ -155,6 +156,7 @@ impl Solving<'_> {
             while let Err(Refused::Because(reason)) = &outcome
                 && self.fetches_rest(reason).await
             {
+                self.let_go().await;
                 self.next_round(&Watch::default());
                 outcome = self.export_one(work(), builder, deadline).await;
             }
@@ -171,7 +173,7 @@ impl Solving<'_> {
                     failed.push(name);
                 }
             }
-            self.next_round(&Watch::default());
+            self.next_export(&Watch::default());
         }
         match fatal.is_empty() {
             true => Ok(failed),

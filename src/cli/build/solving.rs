@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::events::{Lens, observed};
 use super::graphs::Graphs;
 use super::guard::Guard;
+use super::holding::Held;
 use super::mounts::{Filling, Mounts};
 use super::staging::Staging;
 use super::{Job, Plan, native};
@@ -62,6 +63,8 @@ pub(super) struct Solving<'a> {
     is_guarded: bool,
     /// Whether the engine went on with a solve that it was told to stop.
     pub(super) is_deaf: bool,
+    /// The build after its end, for the exports of caches.
+    pub(super) held: Option<Held>,
 }
 
 /// What one solve is for.
@@ -144,6 +147,7 @@ impl<'a> Solving<'a> {
             rest_tries: 0,
             is_guarded: !builder.is_private(),
             is_deaf: false,
+            held: None,
         })
     }
 
@@ -261,6 +265,10 @@ impl<'a> Solving<'a> {
         cancel: &CancellationToken,
     ) -> (String, Result<SolveResult, Ended>) {
         let request = self.request(&work);
+        let through_gateway = match self.plan {
+            Plan::Native(compiled, _) => self.needs_gateway(compiled, &work),
+            Plan::Frontend(..) => false,
+        };
         let solve_ref = request.solve_ref.clone();
         let mut lens = Lens {
             round: self.round,
@@ -272,7 +280,15 @@ impl<'a> Solving<'a> {
         let (events, observer) = observed(watch, lens, self.job.display.news());
         let stop = cancel.child_token();
         let limit = self.job.args.faults.cache_stall_timeout;
-        let mut session = self.offer.open(&self.client, self.graphs.session.clone());
+        let is_held = self.held.is_some();
+        let (mut session, holding) = match self.held.take() {
+            Some(Held { session, holding }) => (session, Some(holding)),
+            None => {
+                let session = self.offer.open(&self.client, self.graphs.session.clone());
+                let holding = self.hold(session.id(), &work, watch);
+                (session, holding)
+            }
+        };
         let guarded = if self.is_guarded { request.cache_imports.clone() } else { Vec::new() };
         let guard = Guard::new(guarded, watch, limit, session.hurry());
         let deaf = session.deaf();
@@ -289,9 +305,10 @@ impl<'a> Solving<'a> {
                     })
                     .await
                 }
-                Plan::Native(compiled, _) if self.needs_gateway(compiled, &work) => {
+                Plan::Native(compiled, _) if through_gateway => {
                     let flat = Staging::flat(request.cache_imports.iter().cloned());
-                    let order = match work.only.is_none() || native::needs_gateway(compiled) {
+                    let is_staged = native::needs_gateway(compiled) && !is_held;
+                    let order = match work.only.is_none() || is_staged {
                         true => (&self.graphs, &self.staging, self.filling.as_ref(), &guard),
                         false => (&self.graphs, &flat, None, &guard),
                     };
@@ -299,10 +316,13 @@ impl<'a> Solving<'a> {
                 }
                 _ => open.solve(request, events, &stop).await,
             };
-            session.end_with(result).await
+            match holding {
+                Some(holding) if result.is_ok() => (result, Some(Held { session, holding })),
+                _ => (session.end_with(result).await, None),
+            }
         };
         let mut stalls = None;
-        let result = {
+        let (result, held) = {
             let mut solving = std::pin::pin!(solving);
             let private = builder.is_private();
             tokio::select! {
@@ -319,6 +339,7 @@ impl<'a> Solving<'a> {
                 error = builder.lost() => return (solve_ref, Err(Ended::Gone(error.into()))),
             }
         };
+        self.held = held;
         // All that the engine said is known and shown before anybody goes by it.
         let _ = observer.await;
         let stuck = guard.stuck();
@@ -343,7 +364,7 @@ impl<'a> Solving<'a> {
         let ordered = self.filling.is_some() || self.staging.is_staged();
         native::needs_gateway(compiled)
             || (ordered && work.only.is_none())
-            || (self.is_guarded && !self.imports.is_empty())
+            || (self.is_guarded && !self.imports.is_empty() && self.held.is_none())
     }
 
     fn request(&self, work: &Work) -> SolveRequest {
@@ -364,7 +385,9 @@ impl<'a> Solving<'a> {
             request.frontend_options.retain(|name, _| !name.starts_with("attest:"));
         }
         request.exports = work.exports.iter().map(Export::again).collect();
-        request.cache_imports = self.staging.imports();
+        if self.held.is_none() {
+            request.cache_imports = self.staging.imports();
+        }
         request.cache_exports.clone_from(&work.caches);
         request.internal = self.internal || work.only.is_some();
         request.entitlements.clone_from(&self.job.request.entitlements);
@@ -390,7 +413,10 @@ impl<'a> Solving<'a> {
             Plan::Frontend(..) => None,
         };
         self.graphs.anew.retain(|digest| !self.done.contains(digest));
-        self.graphs.next(compiled);
+        // What is held is known under the graphs that it was built with.
+        if self.held.is_none() {
+            self.graphs.next(compiled);
+        }
     }
 
     /// What has run in all solves, the last of which `watch` saw.

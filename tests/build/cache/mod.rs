@@ -2,6 +2,7 @@
 mod exports;
 mod faults;
 pub(crate) mod gha;
+mod holding;
 mod kit;
 mod local;
 mod packing;
