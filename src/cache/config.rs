@@ -18,7 +18,9 @@ pub const MEDIA_TYPE: &str = "application/vnd.buildkit.cacheconfig.v0";
 /// Annotation of a layer: the digest of its content without compression.
 pub const UNCOMPRESSED: &str = "containerd.io/uncompressed";
 /// Annotation of a layer: when it was made.
-const CREATED_AT: &str = "buildkit/createdat";
+pub const CREATED_AT: &str = "buildkit/createdat";
+/// Annotation of a layer: the instruction that made it.
+pub const DESCRIPTION: &str = "buildkit/description";
 /// The largest manifest, index or cache config that the engine reads at an import.
 pub const ENGINE_LIMIT: u64 = 1 << 20;
 
@@ -204,6 +206,13 @@ impl CacheConfig {
         let mut described = manifest.layers.clone();
         for (layer, diff_id) in described.iter_mut().zip(image.rootfs.diff_ids) {
             layer.annotations.insert(UNCOMPRESSED.to_owned(), diff_id);
+        }
+        let made = image.history.unwrap_or_default().into_iter().filter(|made| !made.empty_layer);
+        for (layer, made) in described.iter_mut().zip(made) {
+            for (name, value) in [(CREATED_AT, made.created), (DESCRIPTION, made.created_by)] {
+                let value = value.filter(|value| !value.is_empty());
+                layer.annotations.extend(value.map(|value| (name.to_owned(), value)));
+            }
         }
         wire::check(config, &described).map(Some)
     }

@@ -6,6 +6,7 @@ pub mod faults;
 pub mod github;
 pub mod hierarchy;
 pub mod importing;
+pub mod inline;
 pub mod keys;
 pub mod mounts;
 pub mod predict;

@@ -68,8 +68,21 @@ pub struct Step {
     pub outcome: Outcome,
     /// The layers of its result in the cache that serves it, with their sizes.
     pub layers: BTreeMap<Digest, u64>,
+    /// Where its result is in the cache that serves it; `None` where that is not certain.
+    pub place: Option<Place>,
     /// The ops it uses, as indexes.
     inputs: Vec<usize>,
+    /// Whether it uses nothing but first outputs.
+    is_first_output: bool,
+}
+
+/// Where a cache has a result, as indexes into what the cache lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The layers, lowest first.
+    pub layers: Vec<usize>,
+    /// The records that stand for the step.
+    pub records: Vec<usize>,
 }
 
 /// Whether a build comes to a step.
@@ -115,14 +128,16 @@ pub fn predict(keys: &[StepKey], refs: &[CacheRef<'_>], contents: &dyn Contents)
     let rivals = Rivals::find(keys, &lookups);
     let mut steps: Vec<Step> = Vec::with_capacity(keys.len());
     for (at, key) in keys.iter().enumerate() {
-        let (outcome, layers) = outcome(at, keys, &steps, (&lookups, &rivals), &contents);
+        let (outcome, layers, place) = outcome(at, keys, &steps, (&lookups, &rivals), &contents);
         steps.push(Step {
             vertex: key.vertex,
             name: key.name.clone(),
             needed: Needed::No,
             outcome,
             layers,
+            place,
             inputs: inputs(&key.key).iter().map(|input| input.step).collect(),
+            is_first_output: inputs(&key.key).iter().all(|input| input.output == 0),
         });
     }
     mark_needed(&mut steps, keys, &lookups);
@@ -166,9 +181,10 @@ fn outcome(
     below: &[Step],
     (lookups, rivals): (&[(usize, Lookup<'_>)], &Rivals),
     contents: &Contained,
-) -> (Outcome, BTreeMap<Digest, u64>) {
+) -> (Outcome, BTreeMap<Digest, u64>, Option<Place>) {
+    let without_layers = |outcome| (outcome, BTreeMap::new(), None);
     if matches!(keys[at].key, Key::Root(_) | Key::Result(_)) {
-        return (Outcome::Source, BTreeMap::new());
+        return without_layers(Outcome::Source);
     }
     let mut rival = None;
     let mut open: Vec<(usize, usize)> = Vec::new();
@@ -182,8 +198,8 @@ fn outcome(
             continue;
         }
         match known {
-            Known::Held { layers, by_content, .. } => {
-                return (Outcome::Served { by: *by, by_content }, layers);
+            Known::Held { layers, by_content, place, .. } => {
+                return (Outcome::Served { by: *by, by_content }, layers, place);
             }
             Known::Perhaps { input } => open.push((*by, input)),
             Known::KeyOnly | Known::Nothing => {}
@@ -195,10 +211,10 @@ fn outcome(
         matches!(served, Some(Outcome::Served { by: server, .. }) if server == by)
     };
     if let Some((by, input)) = open.iter().find(serves).or(open.first()) {
-        return (Outcome::Open { by: *by, input: *input }, BTreeMap::new());
+        return without_layers(Outcome::Open { by: *by, input: *input });
     }
     let why = rival.map_or_else(|| why::why(at, keys, lookups, contents), Why::Rival);
-    (Outcome::Runs(why), BTreeMap::new())
+    without_layers(Outcome::Runs(why))
 }
 
 /// Walks from the result to what it needs: nothing below a step that is served.
@@ -252,6 +268,28 @@ impl Prediction {
             Needed::Yes => !matches!(step.outcome, Outcome::Open { .. }),
         };
         self.opaque.is_empty() && self.steps.iter().all(certain)
+    }
+
+    /// The cache that serves the result, and where it has that.
+    ///
+    /// `None` unless both are certain and nothing has to run for it.
+    #[must_use]
+    pub fn result(&self) -> Option<(usize, &Place)> {
+        let [.., last] = &self.steps[..] else { return None };
+        let [head] = last.inputs[..] else { return None };
+        let step = self.steps.get(head).filter(|_| last.is_first_output && self.is_covered())?;
+        match (&step.outcome, &step.place) {
+            (Outcome::Served { by, .. }, Some(place)) => Some((*by, place)),
+            _ => None,
+        }
+    }
+
+    /// Whether a step runs whatever the files of directories contain; asked of a prediction without them.
+    #[must_use]
+    pub fn surely_runs(&self) -> bool {
+        let runs =
+            |step: &Step| step.needed == Needed::Yes && matches!(step.outcome, Outcome::Runs(_));
+        self.steps.iter().any(runs)
     }
 
     /// Whether the caches hold everything that the result needs.

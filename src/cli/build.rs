@@ -3,6 +3,7 @@
 mod actions;
 mod again;
 mod ahead;
+mod assembling;
 mod caching;
 mod check;
 mod events;
@@ -42,6 +43,7 @@ use super::explaining::{Explaining, Subject};
 use super::report::{Failure, StdoutError};
 use super::runtime;
 use super::source::Source;
+use crate::cache::predict::Prediction;
 use crate::cache::probe::Answer;
 use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
@@ -75,6 +77,8 @@ pub(super) struct Build {
     cache: CacheArgs,
     #[command(flatten)]
     faults: caching::FaultArgs,
+    #[command(flatten)]
+    assemble: assembling::AssembleArgs,
     #[command(flatten)]
     mounts: MountArgs,
     /// What compiles the Dockerfile: `native`, the engine's `dockerfile.v0`, or a frontend image
@@ -251,9 +255,15 @@ impl Job<'_> {
         if !imports.is_empty() {
             self.display.phase("probe", waiting, Timestamp::now()).await;
         }
-        let staging = self.staging(&plan, &imports);
+        let foreseen = self.foresee(&plan, &imports);
+        let mut after = (reuse, self.explaining(&plan)?);
+        let solve_ref = session.session_id();
+        if let Some(ended) = self.without_engine(&plan, &foreseen, solve_ref, &mut after).await {
+            starting.abandon();
+            return ended;
+        }
+        let staging = self.staging(&plan, &imports, foreseen.predictions);
         let mounts = self.mounts(&plan, staging.expected().as_ref()).await?;
-        let explaining = self.explaining(&plan)?;
         let mut builder = match mounts {
             Some(_) => self.interruptible(starting.ready()).await?,
             None => self.interruptible(starting.reached()).await?,
@@ -262,7 +272,7 @@ impl Job<'_> {
             self.display.phase("boot", builder.booted.0, builder.booted.1).await;
         }
         let caches = (imports, staging, mounts);
-        let after = (reuse, explaining, again);
+        let after = (after.0, after.1, again);
         let built = self.solve(plan, session, caches, after, &mut builder).await;
         builder.release().await;
         built
@@ -278,10 +288,16 @@ impl Job<'_> {
     }
 
     /// Which caches are asked, and in which order.
-    fn staging(&self, plan: &Plan, imports: &[Answer]) -> Staging {
+    fn staging(
+        &self,
+        plan: &Plan,
+        imports: &[Answer],
+        predicted: Option<Vec<Prediction>>,
+    ) -> Staging {
         match plan {
             Plan::Native(compiled, _) => {
-                Staging::of(&self.source, compiled, imports, self.args.mounts.are_kept())
+                let is_asked = self.args.mounts.are_kept();
+                Staging::of(&self.source, compiled, imports, is_asked, predicted)
             }
             Plan::Frontend(..) => Staging::all(imports),
         }
@@ -379,18 +395,18 @@ impl Job<'_> {
         if let Some(mounts) = mounts {
             mounts.save(&ran, &builder.client, &self.cancel, self.display).await;
         }
-        if let Some(explaining) = explaining {
-            let pushed = self.request.pushed_name().and(built.result.image_digest());
-            let pushed = pushed.and_then(|digest| digest.parse().ok());
-            explaining.finish(&ran, pushed, self.display).await;
-        }
+        self.explain(explaining, &built, &ran).await;
         let unwritten = solving.export_caches(builder, &watch).await?;
-        if let (Some(reuse), Some(home)) = (&reuse, &self.caches.home)
-            && !unwritten.contains(&home.to_string())
-        {
-            self.display.notes(reuse.keep_cache(home).await).await;
-        }
+        self.keep_cache(reuse.as_deref(), &unwritten).await;
         Ok(built)
+    }
+
+    /// Says why the steps of `ran` ran.
+    async fn explain(&self, explaining: Option<Explaining>, built: &Built, ran: &BTreeSet<Digest>) {
+        let Some(explaining) = explaining else { return };
+        let pushed = self.request.pushed_name().and(built.result.image_digest());
+        let pushed = pushed.and_then(|digest| digest.parse().ok());
+        explaining.finish(ran, pushed, self.display).await;
     }
 
     /// Says what was built, writes the result files and gives the image its key.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::source::Source;
 use crate::cache::hierarchy;
 use crate::cache::keys::content::Tree;
-use crate::cache::keys::{self, ImageChains, Selector, local};
+use crate::cache::keys::{self, ImageChains, Selector, StepKey, local};
 use crate::cache::predict::{CacheRef, Contents, Prediction, predict};
 use crate::cache::probe::Answer;
 use crate::engine::state::StateDir;
@@ -19,14 +19,52 @@ const MEMORY: &str = "engine-files";
 
 /// Predicts every platform of `compiled`, with the caches in order.
 pub(super) fn of(source: &Source, compiled: &Compiled, refs: &[CacheRef<'_>]) -> Vec<Prediction> {
-    let files = Files::of(source);
-    let predictions = compiled
-        .platforms
-        .iter()
-        .map(|platform| predict(&keys::of(&platform.definition, &chains(platform)), refs, &files))
-        .collect();
-    files.remember();
+    let mut subject = Subject::new(source, compiled);
+    let predictions = subject.predict(refs);
+    subject.remember();
     predictions
+}
+
+/// What is predicted, perhaps of several sets of caches: keys are computed and files read once.
+pub(super) struct Subject<'a> {
+    source: &'a Source,
+    platforms: Vec<Vec<StepKey>>,
+    files: Option<Files<'a>>,
+}
+
+impl<'a> Subject<'a> {
+    /// Computes the keys of every platform of `compiled`.
+    pub(super) fn new(source: &'a Source, compiled: &Compiled) -> Self {
+        let keys = |platform: &CompiledPlatform| keys::of(&platform.definition, &chains(platform));
+        Self { source, platforms: compiled.platforms.iter().map(keys).collect(), files: None }
+    }
+
+    /// Predicts every platform.
+    pub(super) fn predict(&mut self, refs: &[CacheRef<'_>]) -> Vec<Prediction> {
+        let files = self.files.get_or_insert_with(|| Files::of(self.source));
+        self.platforms.iter().map(|keys| predict(keys, refs, files)).collect()
+    }
+
+    /// The same without a look at any file.
+    pub(super) fn predict_unread(&self, refs: &[CacheRef<'_>]) -> Vec<Prediction> {
+        self.platforms.iter().map(|keys| predict(keys, refs, &Unread)).collect()
+    }
+
+    /// Keeps the digests of files that were read; if that fails, the next run reads them again.
+    pub(super) fn remember(self) {
+        if let Some(files) = self.files {
+            files.remember();
+        }
+    }
+}
+
+/// Directories of which nothing is known.
+struct Unread;
+
+impl Contents for Unread {
+    fn digest(&self, _: &local::Request, _: &[Selector]) -> Result<Digest, String> {
+        Err("its files have not been read".to_owned())
+    }
 }
 
 /// The caches that answered, as far as they can be read.
@@ -73,7 +111,6 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Keeps what was read; if that fails, the next run reads it again.
     fn remember(self) {
         let _ = self.memory.into_inner().save();
     }

@@ -99,6 +99,20 @@ pub fn to_unix_nanos(text: &str) -> Option<i128> {
     Some(i128::from(seconds - offset) * 1_000_000_000 + nanoseconds)
 }
 
+/// The same time in UTC; `None` if it is none.
+#[must_use]
+pub fn utc(text: &str) -> Option<String> {
+    from_unix_nanos(to_unix_nanos(text)?)
+}
+
+/// The time so many nanoseconds after the beginning of 1970 in UTC; `None` if that is too far away.
+#[must_use]
+pub fn from_unix_nanos(nanos: i128) -> Option<String> {
+    let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
+    let whole = from_unix(seconds);
+    normalize(&format!("{}.{:09}Z", whole.strip_suffix('Z')?, nanos.rem_euclid(1_000_000_000)))
+}
+
 /// The inverse of [`civil`].
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
@@ -110,7 +124,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{from_unix, normalize, to_unix_nanos};
+    use super::{from_unix, normalize, to_unix_nanos, utc};
 
     #[test]
     fn reads_what_it_writes_and_fractions_and_offsets() {
@@ -140,6 +154,18 @@ mod tests {
         ] {
             assert_eq!(normalize(text).as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn times_of_other_zones_are_told_in_utc() {
+        for (text, expected) in [
+            ("2024-01-01T00:30:00.120+02:00", "2023-12-31T22:30:00.12Z"),
+            ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z"),
+            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:59.5Z"),
+        ] {
+            assert_eq!(utc(text).as_deref(), Some(expected));
+        }
+        assert_eq!(utc("yesterday"), None);
     }
 
     #[test]

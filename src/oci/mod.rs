@@ -1,5 +1,6 @@
 //! OCI vocabulary shared by the whole crate, the registry client and the image layout store.
 
+pub mod assembly;
 pub mod compression;
 pub mod config;
 pub mod credentials;

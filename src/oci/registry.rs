@@ -18,6 +18,7 @@ mod challenge;
 mod error;
 mod host;
 mod manifest;
+mod mount;
 mod options;
 mod redact;
 mod referrer;

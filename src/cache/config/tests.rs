@@ -196,3 +196,36 @@ fn finds_the_config_of_each_kind_of_manifest() {
     assert_eq!(Location::of(index(vec![layer("a", 1), image.config])), expected);
     assert_eq!(Location::of(index(vec![layer("a", 1)])), Location::Images(vec![layer("a", 1)]));
 }
+
+#[test]
+fn a_layer_says_what_it_contains_and_when_it_was_made() {
+    let text = r#"{"layers": [{"blob": "<a>", "parent": -1, "annotations": {"mediaType": "x",
+                     "diffID": "<b>", "size": 7, "createdAt": "2024-01-01T00:00:00Z"}}],
+                   "records": [{"digest": "<a>", "layers": [{"layer": 0}]}]}"#;
+    let config = parse(text, &[]).unwrap();
+    let notes = &config.layers[0].annotations;
+    assert_eq!(notes[UNCOMPRESSED], Digest::of(b"b").to_string());
+    assert_eq!(notes[CREATED_AT], "2024-01-01T00:00:00Z");
+}
+
+#[test]
+fn an_images_history_says_when_its_layers_were_made() {
+    let image = r#"{"rootfs": {"diff_ids": ["x"]}, "moby.buildkit.cache.v0": "W10=", "history": [
+        {"created": "2023-01-01T00:00:00Z", "empty_layer": true},
+        {"created": "2024-01-01T00:00:00Z", "created_by": "RUN a"}]}"#;
+    let manifest = ImageManifest {
+        schema_version: 2,
+        media_type: None,
+        artifact_type: None,
+        config: layer("config", 1),
+        layers: vec![layer("a", 1)],
+        subject: None,
+        annotations: std::collections::BTreeMap::default(),
+    };
+    let config = CacheConfig::from_image(image.as_bytes(), &manifest).unwrap().unwrap();
+    let notes = &config.layers[0].annotations;
+    assert_eq!(
+        (notes[CREATED_AT].as_str(), notes[DESCRIPTION].as_str()),
+        ("2024-01-01T00:00:00Z", "RUN a")
+    );
+}

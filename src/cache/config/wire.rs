@@ -88,8 +88,21 @@ pub(super) struct Chain {
 pub(super) struct Image {
     #[serde(default)]
     pub rootfs: RootFs,
+    #[serde(default)]
+    pub history: Option<Vec<Made>>,
     #[serde(default, rename = "moby.buildkit.cache.v0")]
     pub cache: Option<String>,
+}
+
+/// How an image's layer came about, or a change that made none.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Made {
+    #[serde(default)]
+    pub created: Option<String>,
+    #[serde(default)]
+    pub created_by: Option<String>,
+    #[serde(default)]
+    pub empty_layer: bool,
 }
 
 /// An image's layers without compression.

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::config::{CacheConfig, Record, UNCOMPRESSED};
 use super::super::keys::{self, Input, Key, Root, StepKey};
-use super::Contained;
+use super::{Contained, Place};
 use crate::oci::digest::Digest;
 use crate::oci::manifest::Descriptor;
 
@@ -18,6 +18,8 @@ pub(super) enum Known {
         content: Vec<String>,
         /// Whether the content of files was needed to find it.
         by_content: bool,
+        /// Where in the cache it is; `None` when the cache has the step with other layers too.
+        place: Option<Place>,
     },
     /// Its result, if the input has the content that it had.
     Perhaps {
@@ -221,6 +223,10 @@ impl<'a> Lookup<'a> {
                 layers: layers().map(|layer| (layer.digest, layer.size)).collect(),
                 content: layers().map(content).collect(),
                 by_content: found.by_content,
+                place: self.has_one_chain(&found.sure).then(|| Place {
+                    layers: result.layers.clone(),
+                    records: found.sure.iter().copied().collect(),
+                }),
             };
         }
         if results(&found.perhaps).is_some() {
@@ -229,6 +235,15 @@ impl<'a> Lookup<'a> {
             };
         }
         if found.sure.is_empty() { Known::Nothing } else { Known::KeyOnly }
+    }
+
+    /// Whether all results of `records` have the same layers.
+    fn has_one_chain(&self, records: &BTreeSet<usize>) -> bool {
+        let results = records.iter().flat_map(|at| &self.record(*at).results);
+        let digest = |at: &usize| self.config.layers.get(*at).map(|layer| layer.digest);
+        let mut chains = results.map(|result| result.layers.iter().map(digest));
+        let Some(first) = chains.next() else { return false };
+        chains.all(|chain| chain.eq(first.clone()))
     }
 
     /// Whether it is the content of this input that decides.

@@ -281,3 +281,52 @@ fn caches_that_are_needed_are_asked_one_after_the_other() {
     assert_eq!(order(&found), [(vec![0], 1), (vec![1], 0)]);
     assert_eq!(found.steps[3].outcome, Outcome::Runs(Why::New));
 }
+
+#[test]
+fn the_result_is_known_when_all_is_served_and_its_layers_are_undisputed() {
+    let full = chain(Some("a"), Some("b"));
+    let result = |steps: &[StepKey], config: &CacheConfig| {
+        let found = ask(steps, &[None, Some(config)], "");
+        found.result().map(|(by, place)| (by, place.layers.clone(), place.records.clone()))
+    };
+    assert_eq!(result(&chain_steps(), &full), Some((1, vec![1], vec![2])));
+    assert_eq!(result(&chain_steps(), &chain(Some("a"), None)), None);
+    // The same layers twice are no dispute, others are.
+    let mut twice = full.clone();
+    let stored = Stored { created_at: 7, ..twice.records[2].results[0].clone() };
+    twice.records[2].results.push(stored);
+    assert!(result(&chain_steps(), &twice).is_some());
+    twice.records[2].results.push(Stored { layers: vec![0], created_at: -1 });
+    assert_eq!(result(&chain_steps(), &twice), None);
+    let mut steps = chain_steps();
+    steps[3].key = Key::Result(Input { output: 1, ..input(2) });
+    assert_eq!(result(&steps, &full), None);
+    // An image as it is has no step that could be served.
+    let steps = vec![image("base"), step("", Key::Result(input(0)))];
+    assert_eq!(result(&steps, &full), None);
+}
+
+#[test]
+fn what_runs_whatever_files_contain_is_told_without_them() {
+    let mut made = Made::default();
+    let (base, files) = (made.root("base"), made.content("content"));
+    let copy = made.op("copy", vec![vec![(base, None)], vec![(files, None)]]);
+    made.result(copy, "copied");
+    let steps = |after: &str| {
+        let copy = op("copy", vec![input(0), read(1)]);
+        vec![
+            image("base"),
+            directory(),
+            copy,
+            op(after, vec![input(2)]),
+            step("", Key::Result(input(3))),
+        ]
+    };
+    let unread = ask(&steps("gone"), &[Some(&made.0)], "");
+    assert!(unread.surely_runs());
+    let after = made.op("after", vec![vec![(copy, None)]]);
+    made.result(after, "more");
+    let unread = ask(&steps("after"), &[Some(&made.0)], "");
+    assert!(!unread.surely_runs() && unread.result().is_none());
+    assert!(ask(&steps("after"), &[Some(&made.0)], "content").result().is_some());
+}

@@ -20,7 +20,7 @@ use crate::cli::caching::duration;
 use crate::cli::prediction;
 use crate::cli::report::Failure;
 use crate::engine::failure::SolveError;
-use crate::engine::solve::{CacheEntry, Export};
+use crate::engine::solve::CacheEntry;
 use crate::fault::{Classified, Fault};
 use crate::oci::digest::Digest;
 use crate::oci::reference::ImageReference;
@@ -63,10 +63,13 @@ impl Classified for ExportError {
 
 impl super::Job<'_> {
     /// The caches that lie in the image itself, which only its own solve can write.
-    pub(super) fn inline_caches(&self, exports: &[Export]) -> Vec<CacheEntry> {
+    pub(super) fn inline_caches<'a>(
+        &self,
+        images: impl Iterator<Item = &'a BTreeMap<String, String>>,
+    ) -> Vec<CacheEntry> {
         let inline = |entry: &&CacheEntry| entry.kind == "inline";
         let mut caches: Vec<_> = self.caches.exports.iter().filter(inline).cloned().collect();
-        if caches.is_empty() && self.caches.inline.as_ref().is_some_and(|r| pushes_to(exports, r)) {
+        if caches.is_empty() && self.caches.inline.as_ref().is_some_and(|r| pushes_to(images, r)) {
             let attributes = BTreeMap::new();
             caches.push(CacheEntry { kind: "inline".into(), attributes });
         }
@@ -74,15 +77,23 @@ impl super::Job<'_> {
     }
 }
 
-/// Whether an image is pushed into `repository`.
-fn pushes_to(exports: &[Export], repository: &str) -> bool {
+/// What is said of a cache that is not written for want of news.
+pub(super) fn held_line(name: &str) -> String {
+    format!("the cache `{name}` holds everything already: not exported")
+}
+
+/// Whether an image is pushed into `repository`, by the attributes of the outputs.
+fn pushes_to<'a>(
+    mut images: impl Iterator<Item = &'a BTreeMap<String, String>>,
+    repository: &str,
+) -> bool {
     let Ok(repository) = ImageReference::parse(repository) else { return false };
     let into = |name: &str| {
         ImageReference::parse(name).is_ok_and(|name| name.same_repository(&repository))
     };
-    exports.iter().any(|export| {
-        let pushes = export.attributes.get("push").is_some_and(|push| is_true(push));
-        let names = export.attributes.get("name").map_or("", String::as_str);
+    images.any(|attributes| {
+        let pushes = attributes.get("push").is_some_and(|push| is_true(push));
+        let names = attributes.get("name").map_or("", String::as_str);
         pushes && names.split(',').any(into)
     })
 }
@@ -141,8 +152,7 @@ impl Solving<'_> {
         for entry in entries {
             let name = hierarchy::name(&entry);
             if parts.is_empty() && self.holds_everything(&name) {
-                let line = format!("the cache `{name}` holds everything already: not exported");
-                self.job.display.note(line).await;
+                self.job.display.note(held_line(&name)).await;
                 continue;
             }
             let strict = entry.attributes.get("ignore-error").is_some_and(|value| value == "false");

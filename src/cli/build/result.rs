@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::fault::{Classified, Fault};
+use crate::oci::digest::Digest;
+use crate::oci::manifest::Descriptor;
 
 /// A result file that cannot be written.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -32,6 +34,24 @@ pub(super) fn image_id(response: &BTreeMap<String, String>) -> Option<&str> {
 /// The digest of the image's manifest or index.
 pub(super) fn image_digest(response: &BTreeMap<String, String>) -> Option<&str> {
     response.get("containerimage.digest").map(String::as_str)
+}
+
+/// What the engine's exporter answers for an image that was pushed under `name`: an index has no config.
+pub(super) fn response(
+    image: &Descriptor,
+    config: Option<Digest>,
+    name: String,
+) -> BTreeMap<String, String> {
+    let json = serde_json::to_vec(image).unwrap_or_default();
+    let mut response = BTreeMap::from([
+        ("containerimage.descriptor".to_owned(), STANDARD.encode(json)),
+        ("containerimage.digest".to_owned(), image.digest.to_string()),
+        ("image.name".to_owned(), name),
+    ]);
+    let config =
+        config.map(|config| ("containerimage.config.digest".to_owned(), config.to_string()));
+    response.extend(config);
+    response
 }
 
 /// The exporters' answers as JSON: values that are base64 of a JSON object become that object.

@@ -11,12 +11,11 @@ mod lookup;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use buildkit_rs_proto::pb;
 use jiff::Timestamp;
 
 use super::request::Request;
+use super::result;
 use crate::cli::keys;
 use crate::cli::report::Failure;
 use crate::cli::source::Source;
@@ -188,15 +187,7 @@ impl Reuse {
         let mut descriptor = hit.fetched.descriptor.clone();
         // As the engine describes it: an index has no platform.
         descriptor.platform = self.platform.clone().filter(|_| hit.config.is_some());
-        let json = serde_json::to_vec(&descriptor).unwrap_or_default();
-        let mut response = BTreeMap::from([
-            ("containerimage.descriptor".to_owned(), STANDARD.encode(json)),
-            ("containerimage.digest".to_owned(), digest.to_string()),
-            ("image.name".to_owned(), names.join(",")),
-        ]);
-        if let Some(config) = hit.config {
-            response.insert("containerimage.config.digest".to_owned(), config.to_string());
-        }
+        let response = result::response(&descriptor, hit.config, names.join(","));
         Ok((response, told))
     }
 

@@ -124,7 +124,7 @@ impl<'a> Solving<'a> {
                 import.probed = Some(probed.clone());
             }
         }
-        let inline = job.inline_caches(&request.exports);
+        let inline = job.inline_caches(request.exports.iter().map(|export| &export.attributes));
         let staging = staging.offered(imports.iter().map(|import| &import.entry));
         Ok(Self {
             job,
@@ -247,7 +247,7 @@ impl<'a> Solving<'a> {
         self.answers.retain(|answer| {
             answer.entry().is_some_and(|entry| !dropped.contains(&hierarchy::name(entry)))
         });
-        let staging = self.job.staging(self.plan, &self.answers);
+        let staging = self.job.staging(self.plan, &self.answers, None);
         self.staging = staging.offered(self.imports.iter().map(|import| &import.entry));
         let reason = faults::spoken(message);
         for name in dropped {

@@ -63,16 +63,18 @@ impl Staging {
     /// Predicts what the caches serve of `compiled`, and asks only those that are needed.
     ///
     /// One cache needs no order, and reading the context for it would cost time: unless somebody
-    /// asks to know what will run, it is just asked.
+    /// asks to know what will run, it is just asked. What was `predicted` before is taken as it is.
     pub(super) fn of(
         source: &Source,
         compiled: &Compiled,
         answers: &[Answer],
         is_asked: bool,
+        predicted: Option<Vec<Prediction>>,
     ) -> Self {
         let mut staging = Self::all(answers);
         if staging.entries.len() > 1 || (is_asked && !staging.entries.is_empty()) {
-            staging.predictions = prediction::of(source, compiled, &prediction::refs(answers));
+            let predict = || prediction::of(source, compiled, &prediction::refs(answers));
+            staging.predictions = predicted.unwrap_or_else(predict);
         }
         staging.platforms = staging.predictions.iter().map(Platform::of).collect();
         staging

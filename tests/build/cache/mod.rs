@@ -1,4 +1,5 @@
 //! Caches: which are read and written, and what happens when they break.
+mod assembling;
 mod exports;
 mod faults;
 pub(crate) mod gha;

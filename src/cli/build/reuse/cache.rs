@@ -5,9 +5,25 @@
 //! gets the key of its image as a second tag, and a hit moves the run's own tag to what that names.
 use super::Reuse;
 use crate::cache::hierarchy::SHARED_TAG;
+use crate::cli::build::Job;
 use crate::cli::report::Failure;
 use crate::oci::promote::move_tags;
 use crate::oci::reference::ImageReference;
+
+impl Job<'_> {
+    /// Gives the cache that this build has written the image's key, unless it is among the `unwritten`.
+    pub(in crate::cli::build) async fn keep_cache(
+        &self,
+        reuse: Option<&Reuse>,
+        unwritten: &[String],
+    ) {
+        if let (Some(reuse), Some(home)) = (reuse, &self.caches.home)
+            && !unwritten.contains(&home.to_string())
+        {
+            self.display.notes(reuse.keep_cache(home).await).await;
+        }
+    }
+}
 
 impl Reuse {
     /// Gives the cache under `home`, which this build has written, the key of the image; a line for
