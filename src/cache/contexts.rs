@@ -13,7 +13,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::session::filesync::fingerprint::Wanted;
+use crate::engine::session::filesync::fingerprint::{Fingerprint, Wanted};
 use crate::oci::digest::Digest;
 
 /// The format of the files.
@@ -31,7 +31,7 @@ pub struct Received {
     /// The session under which it knows the files.
     pub session: String,
     /// The fingerprints of the files, by what was asked for.
-    pub files: BTreeMap<Wanted, Digest>,
+    pub files: BTreeMap<Wanted, Fingerprint>,
     /// Locked as long as the session may be named.
     _lock: File,
 }
@@ -40,7 +40,7 @@ pub struct Received {
 struct Written {
     version: u32,
     session: String,
-    files: Vec<(Wanted, Digest)>,
+    files: Vec<(Wanted, Fingerprint)>,
 }
 
 impl Place {
@@ -77,7 +77,7 @@ impl Place {
     /// # Errors
     ///
     /// What the system says.
-    pub fn keep(&self, session: &str, files: BTreeMap<Wanted, Digest>) -> std::io::Result<()> {
+    pub fn keep(&self, session: &str, files: BTreeMap<Wanted, Fingerprint>) -> std::io::Result<()> {
         let folder = self.0.parent().unwrap_or(Path::new("/"));
         self.forget();
         fs_err::create_dir_all(folder)?;
@@ -117,10 +117,10 @@ fn thin_out(folder: &Path) {
 mod tests {
     use super::*;
 
-    fn files() -> BTreeMap<Wanted, Digest> {
+    fn files() -> BTreeMap<Wanted, Fingerprint> {
         let wanted =
             Wanted { name: "context".into(), follow: vec!["a".into()], ..Wanted::default() };
-        BTreeMap::from([(wanted, Digest::of(b"files"))])
+        BTreeMap::from([(wanted, Fingerprint { digest: Digest::of(b"files"), entries: 1 })])
     }
 
     #[test]

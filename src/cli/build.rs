@@ -23,6 +23,7 @@ mod reuse;
 mod solving;
 mod staging;
 mod stalling;
+mod unsent;
 mod unserved;
 
 use std::collections::BTreeSet;
@@ -369,6 +370,7 @@ impl Job<'_> {
         }
         let Exports { exports, loads } = Exports::prepare(&self.request)?;
         let mut solving = Solving::open(self, &plan, builder, session, exports, imports, staging)?;
+        solving.knows_files = again.is_unchanged();
         let ended = solving.build(builder, mounts.as_mut()).await;
         again.keep(&id);
         let (solve_ref, result, watch) = match ended {

@@ -7,17 +7,22 @@
 //! The files are looked at while the Dockerfile is compiled, which names that session on trial.
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use clap::Args;
+use tokio::task::JoinHandle;
 
 use super::Build;
 use crate::cache::contexts::{Place, Received};
 use crate::cli::caching::Caches;
 use crate::cli::source::Source;
 use crate::engine::session::SessionBuilder;
-use crate::engine::session::filesync::fingerprint::{Synced, Wanted, fingerprint};
+use crate::engine::session::filesync::fingerprint::{Fingerprint, Synced, Wanted, fingerprint};
 use crate::engine::state::StateDir;
 use crate::plan::dockerfile::{Compiled, LocalContext};
+
+/// So many files are looked at without a thread.
+const FEW: u64 = 256;
 
 /// The flag that has files compared in any case.
 #[derive(Debug, Args)]
@@ -34,7 +39,7 @@ pub(super) struct Again {
     /// Where that is kept; nowhere if it is not to be used.
     place: Option<Place>,
     /// What is kept, and whether it is still true.
-    received: Option<(Received, tokio::task::JoinHandle<bool>)>,
+    received: Option<(Received, Looking)>,
     /// What is kept and true.
     unchanged: Option<Received>,
     /// What this build asks of the directories, once that is known.
@@ -57,13 +62,7 @@ impl Again {
         };
         let place = place(&state, args, source);
         let received = place.read().map(|received| {
-            let (files, directories) = (received.files.clone(), source.directories.clone());
-            let looking = tokio::task::spawn_blocking(move || {
-                files.into_iter().all(|(wanted, known)| {
-                    let root = directories.get(&wanted.name);
-                    root.is_some_and(|root| fingerprint(root, wanted).is_ok_and(|now| now == known))
-                })
-            });
+            let looking = Looking::begin(&received, source);
             (received, looking)
         });
         Self { place: Some(place), received, ..Self::default() }
@@ -76,13 +75,19 @@ impl Again {
     }
 
     /// Whether what was compiled on trial can be built.
-    pub(super) async fn holds(&mut self, compiled: &Compiled) -> bool {
+    pub(super) async fn holds(&mut self, compiled: &Compiled, source: &Source) -> bool {
         let locals = compiled.platforms.iter().flat_map(|platform| &platform.locals);
         self.wanted = locals.map(wanted).collect();
         let Some((received, looking)) = self.received.take() else { return true };
-        if self.wanted.iter().eq(received.files.keys()) && looking.await.unwrap_or(false) {
+        if self.wanted.iter().eq(received.files.keys()) && looking.is_same(&received, source).await
+        {
             self.unchanged = Some(received);
         }
+        self.unchanged.is_some()
+    }
+
+    /// Whether the engine has the files from an earlier build.
+    pub(super) const fn is_unchanged(&self) -> bool {
         self.unchanged.is_some()
     }
 
@@ -119,6 +124,41 @@ impl Again {
             None => place.forget(),
         }
     }
+}
+
+/// The look at the files.
+enum Looking {
+    /// There are few: it takes less time than to start a thread, and is done when it is needed.
+    Later,
+    /// It has begun.
+    Begun(JoinHandle<bool>),
+}
+
+impl Looking {
+    fn begin(received: &Received, source: &Source) -> Self {
+        if received.files.values().map(|print| print.entries).sum::<u64>() <= FEW {
+            return Self::Later;
+        }
+        let (files, directories) = (received.files.clone(), source.directories.clone());
+        Self::Begun(tokio::task::spawn_blocking(move || are_same(&files, &directories)))
+    }
+
+    async fn is_same(self, received: &Received, source: &Source) -> bool {
+        match self {
+            Self::Later => are_same(&received.files, &source.directories),
+            Self::Begun(looking) => looking.await.unwrap_or(false),
+        }
+    }
+}
+
+fn are_same(
+    files: &BTreeMap<Wanted, Fingerprint>,
+    directories: &BTreeMap<String, PathBuf>,
+) -> bool {
+    files.iter().all(|(wanted, known)| {
+        let root = directories.get(&wanted.name);
+        root.is_some_and(|root| fingerprint(root, wanted).is_ok_and(|now| now == *known))
+    })
 }
 
 fn wanted(local: &LocalContext) -> Wanted {

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::graphs::Graphs;
+use super::unsent::Unsent;
 use crate::cache::watch::Watch;
 use crate::engine::status::StatusEvent;
 use crate::oci::digest::Digest;
@@ -25,6 +26,8 @@ pub(super) struct Lens {
     pub done: BTreeSet<Digest>,
     /// Shows nothing but the export of a cache, under this name.
     pub export: Option<String>,
+    /// Whether directories are known to the engine from an earlier build.
+    pub known: bool,
 }
 
 impl Lens {
@@ -79,16 +82,22 @@ pub(super) fn observed(
     let watch = watch.clone();
     let task = tokio::spawn(async move {
         let mut exports = BTreeSet::new();
+        let mut unsent = Unsent::new(lens.known);
         let mut arrived = Vec::with_capacity(WAITING);
         while events.recv_many(&mut arrived, WAITING).await > 0 {
             let now = Instant::now();
             for event in arrived.drain(..) {
                 watch.record(&event, now);
-                if let Some(event) = lens.show(event, &mut exports) {
-                    // A display that has ended shows nothing; the solve goes on.
-                    let _ = display.send(News::Status(event)).await;
+                for event in unsent.told(event) {
+                    if let Some(event) = lens.show(event, &mut exports) {
+                        // A display that has ended shows nothing; the solve goes on.
+                        let _ = display.send(News::Status(event)).await;
+                    }
                 }
             }
+        }
+        for event in unsent.rest().filter_map(|event| lens.show(event, &mut exports)) {
+            let _ = display.send(News::Status(event)).await;
         }
     });
     (sender, task)

@@ -51,7 +51,7 @@ impl Job<'_> {
             }
             ended => ended?,
         };
-        let compiled = match again.holds(&compiled).await {
+        let compiled = match again.holds(&compiled, &self.source).await {
             true => compiled,
             false => {
                 options.local_sessions.clear();

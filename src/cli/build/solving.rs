@@ -61,6 +61,8 @@ pub(super) struct Solving<'a> {
     pub(super) rest_tries: u32,
     /// Whether nobody could replace the engine if it hung in a cache import.
     is_guarded: bool,
+    /// Whether the first solve names files that the engine has from an earlier build.
+    pub(super) knows_files: bool,
     /// Whether the engine went on with a solve that it was told to stop.
     pub(super) is_deaf: bool,
     /// The build after its end, for the exports of caches.
@@ -146,6 +148,7 @@ impl<'a> Solving<'a> {
             anew_tries: 0,
             rest_tries: 0,
             is_guarded: !builder.is_private(),
+            knows_files: false,
             is_deaf: false,
             held: None,
         })
@@ -275,6 +278,7 @@ impl<'a> Solving<'a> {
             graphs: self.graphs.clone(),
             done: self.done.clone(),
             export: work.only.clone(),
+            known: self.knows_files && self.round == 0,
         };
         lens.done.insert(importing::vertex());
         let (events, observer) = observed(watch, lens, self.job.display.news());

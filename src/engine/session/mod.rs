@@ -142,8 +142,9 @@ impl SessionBuilder {
     pub(crate) fn build(self) -> Session {
         let mut attachables = self.attachables;
         if !self.directories.is_empty() {
-            attachables
-                .push(Arc::new(filesync::FileSync::new(self.directories).noting(self.synced)));
+            let files = filesync::FileSync::new(self.directories);
+            let files = files.noting(self.synced).unless(self.earlier.is_some());
+            attachables.push(Arc::new(files));
         }
         if !self.stores.is_empty() {
             attachables.push(Arc::new(content::ContentStores::new(self.stores)));

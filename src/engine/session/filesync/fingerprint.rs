@@ -35,36 +35,43 @@ pub struct Wanted {
     pub follow: Vec<String>,
 }
 
+/// What the system says of files that a transfer announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The digest of that.
+    pub digest: Digest,
+    /// How many files and directories there are.
+    pub entries: u64,
+}
+
 /// The fingerprint of what a transfer of `root` would announce.
 ///
 /// # Errors
 ///
 /// When something cannot be looked at, or a pattern means nothing.
-pub fn fingerprint(root: &Path, wanted: Wanted) -> Result<Digest, SessionError> {
+pub fn fingerprint(root: &Path, wanted: &Wanted) -> Result<Fingerprint, SessionError> {
     let selection = wanted.selection(root)?;
     let mut print = Print::begin();
     walk(root, &selection, None, &mut print).map_err(|error| unlisted(root, error))?;
-    Ok(print.digest())
+    Ok(print.end())
 }
 
 /// What transfers have announced, by what they were asked for; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Synced(Arc<Mutex<BTreeMap<Wanted, Option<Digest>>>>);
+pub struct Synced(Arc<Mutex<BTreeMap<Wanted, Option<Fingerprint>>>>);
 
 impl Synced {
     /// Notes what a transfer has announced, which is nothing to go by if it is `None` or differs
     /// from what an earlier one has.
-    pub(super) fn note(&self, wanted: Wanted, digest: Option<Digest>) {
+    pub(super) fn note(&self, wanted: Wanted, print: Option<Fingerprint>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .entry(wanted)
-            .and_modify(|known| *known = known.filter(|d| Some(*d) == digest))
-            .or_insert(digest);
+        let same = |known: &mut Option<Fingerprint>| *known = known.filter(|_| *known == print);
+        known.entry(wanted).and_modify(same).or_insert(print);
     }
 
     /// What each transfer has announced; `None` where a later look could miss a change.
     #[must_use]
-    pub fn taken(&self) -> BTreeMap<Wanted, Option<Digest>> {
+    pub fn taken(&self) -> BTreeMap<Wanted, Option<Fingerprint>> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -72,6 +79,7 @@ impl Synced {
 /// A fingerprint in the making.
 pub(super) struct Print {
     hash: Sha256,
+    entries: u64,
     record: Vec<u8>,
     begun: i64,
     /// Whether every file had been left alone for long enough.
@@ -82,10 +90,17 @@ impl Print {
     pub(super) fn begin() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let begun = i64::try_from(since.as_nanos()).unwrap_or(0);
-        Self { hash: Sha256::new(), record: Vec::with_capacity(256), begun, settled: true }
+        Self {
+            hash: Sha256::new(),
+            entries: 0,
+            record: Vec::with_capacity(256),
+            begun,
+            settled: true,
+        }
     }
 
     pub(super) fn add(&mut self, entry: &Entry<'_>) {
+        self.entries += 1;
         let stat = &entry.stat;
         self.settled &= self.begun.saturating_sub(stat.changed) > grace(stat.changed);
         self.record.clear();
@@ -106,12 +121,13 @@ impl Print {
     }
 
     /// The fingerprint, if a change after this look would make another one.
-    pub(super) fn settled(self) -> Option<Digest> {
-        self.settled.then(|| self.digest())
+    pub(super) fn settled(self) -> Option<Fingerprint> {
+        self.settled.then(|| self.end())
     }
 
-    fn digest(self) -> Digest {
-        Digest::from_bytes(self.hash.finalize().into())
+    fn end(self) -> Fingerprint {
+        let digest = Digest::from_bytes(self.hash.finalize().into());
+        Fingerprint { digest, entries: self.entries }
     }
 }
 
@@ -137,8 +153,8 @@ mod tests {
 
     use super::*;
 
-    fn of(root: &Path) -> Digest {
-        fingerprint(root, Wanted::default()).unwrap()
+    fn of(root: &Path) -> Fingerprint {
+        fingerprint(root, &Wanted::default()).unwrap()
     }
 
     #[test]
@@ -192,7 +208,8 @@ mod tests {
 
     #[test]
     fn two_transfers_must_agree() {
-        let [one, other] = ["one", "other"].map(|text| Some(Digest::of(text.as_bytes())));
+        let [one, other] = ["one", "other"]
+            .map(|text| Some(Fingerprint { digest: Digest::of(text.as_bytes()), entries: 1 }));
         let wanted = |name: &str| Wanted { name: name.to_owned(), ..Wanted::default() };
         let synced = Synced::default();
         for (name, digest) in [

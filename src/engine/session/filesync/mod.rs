@@ -38,19 +38,28 @@ pub struct FileSync {
     directories: BTreeMap<String, PathBuf>,
     /// Where it is noted what transfers have announced, if somebody wants to know.
     synced: Option<Synced>,
+    /// Whether the daemon will ask for files, as far as is known.
+    is_expected: bool,
 }
 
 impl FileSync {
     /// Offers `directories`.
     #[must_use]
     pub const fn new(directories: BTreeMap<String, PathBuf>) -> Self {
-        Self { directories, synced: None }
+        Self { directories, synced: None, is_expected: true }
     }
 
     /// Notes in `synced` what transfers announce.
     #[must_use]
     pub fn noting(mut self, synced: Option<Synced>) -> Self {
         self.synced = synced;
+        self
+    }
+
+    /// Does not get ready: the daemon has the files.
+    #[must_use]
+    pub const fn unless(mut self, has_files: bool) -> Self {
+        self.is_expected = !has_files;
         self
     }
 }
@@ -62,7 +71,9 @@ impl Attachable for FileSync {
 
     /// Has the thread started that will look at the files: the runtime keeps it for a while.
     fn prepare(&self) {
-        drop(tokio::task::spawn_blocking(|| ()));
+        if self.is_expected {
+            drop(tokio::task::spawn_blocking(|| ()));
+        }
     }
 
     fn call(&self, request: http::Request<Incoming>, scope: &Scope) -> ResponseFuture {
