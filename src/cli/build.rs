@@ -5,6 +5,7 @@ mod again;
 mod ahead;
 mod assembling;
 mod caching;
+mod causes;
 mod check;
 mod events;
 mod graphs;
@@ -40,7 +41,7 @@ use super::builder::{self, Builder, Starting};
 use super::caching::{CacheArgs, Caches, Probing};
 use super::compilation;
 use super::display::Display;
-use super::explaining::{Explaining, Subject};
+use super::explaining::Explaining;
 use super::report::{Failure, StdoutError};
 use super::runtime;
 use super::source::Source;
@@ -327,28 +328,6 @@ impl Job<'_> {
         super::session::with_services(session, &self.args.secrets, self.registry.clone())
     }
 
-    /// The cache mounts to keep.
-    async fn mounts(
-        &self,
-        plan: &Plan,
-        expected: Option<&BTreeSet<Digest>>,
-    ) -> Result<Option<Mounts>, Failure> {
-        let Plan::Native(compiled, _) = plan else { return Ok(None) };
-        let registry = self.registry.clone();
-        self.args.mounts.plan(compiled, expected, registry, self.display).await
-    }
-
-    /// What will tell why steps ran again.
-    fn explaining(&self, plan: &Plan) -> Result<Option<Explaining>, Failure> {
-        let Plan::Native(compiled, options) = plan else { return Ok(None) };
-        let Some(subject) = Subject::new(&self.source, compiled.clone(), options) else {
-            return Ok(None);
-        };
-        let client = self.registry.clone();
-        let image = self.request.pushed_name();
-        Ok(Some(Explaining::begin(subject, self.args.explain, client, image)))
-    }
-
     /// Builds, hands the result out, and then writes the caches.
     async fn solve(
         &self,
@@ -401,14 +380,6 @@ impl Job<'_> {
         let unwritten = solving.export_caches(builder, &watch).await?;
         self.keep_cache(reuse.as_deref(), &unwritten).await;
         Ok(built)
-    }
-
-    /// Says why the steps of `ran` ran.
-    async fn explain(&self, explaining: Option<Explaining>, built: &Built, ran: &BTreeSet<Digest>) {
-        let Some(explaining) = explaining else { return };
-        let pushed = self.request.pushed_name().and(built.result.image_digest());
-        let pushed = pushed.and_then(|digest| digest.parse().ok());
-        explaining.finish(ran, pushed, self.display).await;
     }
 
     /// Says what was built, writes the result files and gives the image its key.

@@ -30,18 +30,26 @@ pub(super) struct Subject<'a> {
     source: &'a Source,
     platforms: Vec<Vec<StepKey>>,
     files: Option<Files<'a>>,
+    /// The bytes of files that are read at most of a directory.
+    limit: Option<u64>,
 }
 
 impl<'a> Subject<'a> {
     /// Computes the keys of every platform of `compiled`.
     pub(super) fn new(source: &'a Source, compiled: &Compiled) -> Self {
         let keys = |platform: &CompiledPlatform| keys::of(&platform.definition, &chains(platform));
-        Self { source, platforms: compiled.platforms.iter().map(keys).collect(), files: None }
+        let platforms = compiled.platforms.iter().map(keys).collect();
+        Self { source, platforms, files: None, limit: None }
+    }
+
+    /// Has no more than so many bytes read of a directory, whose content is unknown beyond that.
+    pub(super) const fn limit(&mut self, bytes: u64) {
+        self.limit = Some(bytes);
     }
 
     /// Predicts every platform.
     pub(super) fn predict(&mut self, refs: &[CacheRef<'_>]) -> Vec<Prediction> {
-        let files = self.files.get_or_insert_with(|| Files::of(self.source));
+        let files = self.files.get_or_insert_with(|| Files::of(self.source, self.limit));
         self.platforms.iter().map(|keys| predict(keys, refs, files)).collect()
     }
 
@@ -96,10 +104,11 @@ struct Files<'a> {
     directories: &'a BTreeMap<String, PathBuf>,
     trees: RefCell<BTreeMap<local::Request, Result<Tree, String>>>,
     memory: RefCell<Memory>,
+    limit: Option<u64>,
 }
 
 impl<'a> Files<'a> {
-    fn of(source: &'a Source) -> Self {
+    fn of(source: &'a Source, limit: Option<u64>) -> Self {
         // Without a state folder every file is read.
         let state = StateDir::from_env(|name| std::env::var_os(name));
         let memory =
@@ -108,6 +117,7 @@ impl<'a> Files<'a> {
             directories: &source.directories,
             trees: RefCell::default(),
             memory: RefCell::new(memory),
+            limit,
         }
     }
 
@@ -124,7 +134,7 @@ impl Contents for Files<'_> {
                 return Err("it is not part of the build".to_owned());
             };
             let root = std::path::absolute(root).unwrap_or_else(|_| root.clone());
-            local::tree(&root, directory, &mut self.memory.borrow_mut())
+            local::tree(&root, directory, &mut self.memory.borrow_mut(), self.limit)
                 .map_err(|error| error.to_string())
         });
         let tree = tree.as_ref().map_err(Clone::clone)?;

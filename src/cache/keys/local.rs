@@ -69,22 +69,34 @@ pub enum LocalError {
     /// It has no digest.
     #[error(transparent)]
     Tree(#[from] ContentError),
+    /// More than the caller wanted to wait for.
+    #[error("{bytes} bytes would have to be read")]
+    TooMuch {
+        /// What is not remembered of its files.
+        bytes: u64,
+    },
     /// Dockerfiles do not ask for it.
     #[error("the local source `{0}` selects files by patterns")]
     Patterns(String),
 }
 
-/// The files that `request` asks of `root`, recalling the digests of unchanged ones.
+/// The files that `request` asks of `root`, recalling the digests of unchanged ones and reading no more
+/// than `limit` bytes of the others, if there is a limit.
 ///
 /// # Errors
 ///
 /// A [`LocalError`] when something cannot be read, or the engine would see something else.
-pub fn tree(root: &Path, request: &Request, memory: &mut Memory) -> Result<Tree, LocalError> {
+pub fn tree(
+    root: &Path,
+    request: &Request,
+    memory: &mut Memory,
+    limit: Option<u64>,
+) -> Result<Tree, LocalError> {
     if !request.include.is_empty() {
         return Err(LocalError::Patterns(request.name.clone()));
     }
     let listed = list(root, request.follow.clone(), request.exclude.clone())?;
-    let digests = digests(root, &listed, memory)?;
+    let digests = digests(root, &listed, memory, limit)?;
     let files: Vec<File> = listed
         .into_iter()
         .zip(digests)
@@ -102,9 +114,22 @@ pub fn tree(root: &Path, request: &Request, memory: &mut Memory) -> Result<Tree,
     Ok(Tree::new(&files)?)
 }
 
-fn digests(root: &Path, files: &[Listed], memory: &mut Memory) -> Result<Vec<Digest>, LocalError> {
+fn digests(
+    root: &Path,
+    files: &[Listed],
+    memory: &mut Memory,
+    limit: Option<u64>,
+) -> Result<Vec<Digest>, LocalError> {
     memory.load(root);
     let known = &*memory;
+    if let Some(limit) = limit {
+        let regular = files.iter().filter(|file| file.kind == Kind::Regular);
+        let unknown = regular.filter(|file| known.recall(root, file).is_none());
+        let bytes = unknown.map(|file| file.size).sum();
+        if bytes > limit {
+            return Err(LocalError::TooMuch { bytes });
+        }
+    }
     let batches = spread(
         files.len().div_ceil(BATCH),
         1,
@@ -182,4 +207,22 @@ fn header(file: &Listed, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Sha256 {
 fn counts(name: &[u8]) -> bool {
     name == b"security.capability"
         || !(name.starts_with(b"security.") || name.starts_with(b"system."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_read_than_the_caller_wants() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("a"), "four").unwrap();
+        fs_err::write(folder.path().join("b"), "and more").unwrap();
+        let tree = |limit| {
+            tree(folder.path(), &Request::default(), &mut Memory::empty(), limit).map(drop)
+        };
+        assert!(matches!(tree(Some(11)), Err(LocalError::TooMuch { bytes: 12 })));
+        tree(Some(12)).unwrap();
+        tree(None).unwrap();
+    }
 }

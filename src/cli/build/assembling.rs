@@ -41,6 +41,9 @@ use crate::plan::llb::Vertex;
 
 /// Requests for layers that are on their way at once.
 const PARALLEL: usize = 16;
+/// The bytes of the context that are read to find out, which takes some hundredths of a second: the engine may have to
+/// be sent files after all.
+const READ_LIMIT: u64 = 64 << 20;
 /// The time that stands in a cache where none was known.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
@@ -104,6 +107,10 @@ impl Job<'_> {
         let refs = prediction::refs(answers);
         if subject.predict_unread(&refs).iter().any(Prediction::surely_runs) {
             return nothing;
+        }
+        // Else what is read now is read for the order of the caches all the same.
+        if refs.len() == 1 && !self.args.mounts.are_kept() {
+            subject.limit(READ_LIMIT);
         }
         let predictions = subject.predict(&refs);
         let assembly =

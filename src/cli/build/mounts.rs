@@ -11,7 +11,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Job;
 use super::graphs::Graphs;
+use super::planning::Plan;
 use super::reuse;
 use super::staging::Staging;
 use crate::cache::mounts::program::{self, Limits};
@@ -96,6 +98,19 @@ pub(super) struct Filling {
 /// Whether an engine has never built anything, so that what no cache serves has to run.
 async fn is_new(client: &engine::Client) -> bool {
     client.disk_usage(Vec::new()).await.is_ok_and(|records| records.is_empty())
+}
+
+impl Job<'_> {
+    /// The cache mounts to keep.
+    pub(super) async fn mounts(
+        &self,
+        plan: &Plan,
+        expected: Option<&BTreeSet<Digest>>,
+    ) -> Result<Option<Mounts>, Failure> {
+        let Plan::Native(compiled, _) = plan else { return Ok(None) };
+        let registry = self.registry.clone();
+        self.args.mounts.plan(compiled, expected, registry, self.display).await
+    }
 }
 
 impl MountArgs {
