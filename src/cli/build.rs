@@ -27,7 +27,6 @@ mod stalling;
 mod unsent;
 mod unserved;
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,7 +49,6 @@ use crate::cache::probe::Answer;
 use crate::engine::failure::SolveError;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::SolveResult;
-use crate::oci::digest::Digest;
 use crate::oci::registry::Client;
 use actions::Actions;
 use again::Again;

@@ -145,3 +145,25 @@ fn an_interrupted_build_gives_the_engine_back() {
     crate::kit::closed(open);
     assert_eq!(kit.processes(), Default::default());
 }
+
+#[test]
+fn an_engine_that_an_image_did_not_need_is_left_by_nobody() {
+    let Some(kit) = Kit::new() else { return };
+    let dockerfile = format!("FROM {}\nRUN echo cached > /cached\n", kit.base);
+    let (cache, name) = (kit.registry.reference("app:cache"), kit.registry.reference("app:x"));
+    let export = format!("type=registry,ref={cache}");
+    let build =
+        |args: &[&str]| said(&kit.build(&dockerfile, args).wait_with_output().expect("an end"));
+    build(&["--cache-to", &export, "--strict-cache"]);
+    let log = build(&["--cache-from", &cache, "--push", "-t", &name]);
+    assert!(log.contains("put together from `"), "{log}");
+    loop {
+        let left = kit.processes();
+        if left.is_empty() {
+            break;
+        }
+        kit.all_gone(left.into_keys());
+    }
+    assert_eq!(kit.mounts(), [""; 0]);
+    success(&kit.build_step("echo again"));
+}

@@ -218,9 +218,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs_err::write(folder.path().join("a"), "four").unwrap();
         fs_err::write(folder.path().join("b"), "and more").unwrap();
-        let tree = |limit| {
-            tree(folder.path(), &Request::default(), &mut Memory::empty(), limit).map(drop)
-        };
+        let tree =
+            |limit| tree(folder.path(), &Request::default(), &mut Memory::empty(), limit).map(drop);
         assert!(matches!(tree(Some(11)), Err(LocalError::TooMuch { bytes: 12 })));
         tree(Some(12)).unwrap();
         tree(None).unwrap();

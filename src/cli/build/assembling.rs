@@ -3,13 +3,13 @@
 //! What a build will come to is predicted ([`prediction`]): where everything that the result needs is
 //! served for certain, and the layers are in the repository that is pushed to, all that is missing is
 //! a config and a manifest. In every other case, and after every failure, the engine builds.
+mod conditions;
 mod events;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use buildkit_rs_proto::pb;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -19,8 +19,6 @@ use super::native;
 use super::planning::Plan;
 use super::reuse::Reuse;
 use super::{Built, Job, result};
-use crate::attributes::is_true;
-use crate::cache::config::{CREATED_AT, CacheConfig, DESCRIPTION, UNCOMPRESSED};
 use crate::cache::predict::{CacheRef, Prediction};
 use crate::cache::probe::{Answer, Place};
 use crate::cache::{hierarchy, inline};
@@ -29,23 +27,19 @@ use crate::cli::prediction::{self, Subject};
 use crate::cli::report::Failure;
 use crate::engine::solve::SolveResult;
 use crate::fault::chain;
-use crate::oci::assembly::{self, Assembled, Layer, Settings};
+use crate::oci::assembly::{self, Assembled, Settings};
 use crate::oci::digest::Digest;
-use crate::oci::go_time;
-use crate::oci::manifest::Descriptor;
 use crate::oci::reference::ImageReference;
 use crate::oci::registry::{Precondition, RegistryError};
-use crate::output::exporter::{ExporterKind, Output};
+use crate::output::exporter::Output;
 use crate::plan::dockerfile::{Compiled, CompiledPlatform};
-use crate::plan::llb::Vertex;
+use conditions::{annotations, is_understood, layers, needs_no_rights};
 
 /// Requests for layers that are on their way at once.
 const PARALLEL: usize = 16;
 /// The bytes of the context that are read to find out, which takes some hundredths of a second: the engine may have to
 /// be sent files after all.
 const READ_LIMIT: u64 = 64 << 20;
-/// The time that stands in a cache where none was known.
-const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// Whether an image may be put together without the engine
 #[derive(Debug, Args)]
@@ -154,7 +148,7 @@ impl Job<'_> {
         let settings = Settings {
             base: platform.base_config.as_ref(),
             epoch: platform.epoch,
-            annotations: BTreeMap::new(),
+            annotations: annotations(output),
             inline_cache: match self.inline_caches(std::iter::once(&output.attributes)).is_empty() {
                 true => None,
                 false => Some(STANDARD.encode(inline::records(served.config?, place)?)),
@@ -296,63 +290,6 @@ fn repositories(tags: &[ImageReference]) -> Vec<&ImageReference> {
         }
     }
     found
-}
-
-/// Whether every attribute of an output is known not to change the image or what happens to it.
-///
-/// Layers that are there already are not packed anew, so how new ones are to be packed does not matter.
-fn is_understood(output: &Output) -> bool {
-    let is_understood = |(name, value): (&String, &String)| match name.as_str() {
-        "name" => !value.is_empty() && value != "*",
-        "push" | "oci-mediatypes" => is_true(value),
-        "unpack" | "force-compression" => value == "false",
-        "compression" => matches!(value.as_str(), "gzip" | "zstd" | "uncompressed"),
-        "compression-level" => value.parse::<i32>().is_ok(),
-        _ => false,
-    };
-    output.kind == ExporterKind::Image && output.attributes.iter().all(is_understood)
-}
-
-/// Whether no step needs a right that the engine would have to be asked for.
-fn needs_no_rights(platform: &CompiledPlatform) -> bool {
-    let is_plain = |vertex: &Vertex| match vertex.op().op {
-        Some(pb::op::Op::Exec(exec)) => {
-            exec.network() != pb::NetMode::Host
-                && exec.security() == pb::SecurityMode::Sandbox
-                && exec.cdi_devices.is_empty()
-        }
-        _ => true,
-    };
-    platform.definition.vertices.iter().all(is_plain)
-}
-
-/// The layers of a cache's result; `None` where one does not say what it contains.
-fn layers(config: &CacheConfig, chain: &[usize]) -> Option<Vec<Layer>> {
-    let layer = |at: &usize| {
-        let known = config.layers.get(*at)?;
-        let note = |name: &str| known.annotations.get(name);
-        let created = note(CREATED_AT).map(|time| go_time::utc(time));
-        let mut blob = Descriptor::new(&known.media_type, known.digest, known.size);
-        blob.urls.clone_from(&known.urls);
-        // The engine keeps what readers of lazily loaded layers go by, and drops all others.
-        let lazy = |name: &&String| {
-            name.starts_with("containerd.io/snapshot") || name.starts_with("io.containers.estargz")
-        };
-        if known.annotations.keys().any(|name| lazy(&name)) {
-            return None;
-        }
-        let description = note(DESCRIPTION).cloned();
-        Some(Layer {
-            diff_id: note(UNCOMPRESSED)?.parse().ok()?,
-            created: match created {
-                Some(time) => Some(time?).filter(|time| time != NO_TIME),
-                None => None,
-            },
-            description: description.or_else(|| Some(format!("imported {}", blob.digest))),
-            blob,
-        })
-    };
-    chain.iter().map(layer).collect()
 }
 
 /// What the exporter would answer.

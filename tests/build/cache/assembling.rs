@@ -117,7 +117,13 @@ fn it_is_the_image_that_an_engine_makes_of_the_same_cache() {
     let Some(reader) = reader() else { return };
     for (name, dockerfile, cache, args, output) in [
         ("as-kinds", KINDS, "mode=max", &[][..], ""),
-        ("as-min", KINDS, "mode=min", &[], ",oci-mediatypes=true"),
+        (
+            "as-min",
+            KINDS,
+            "mode=min",
+            &[],
+            ",oci-mediatypes=true,annotation.a=<b>,annotation-manifest.c=d",
+        ),
         ("as-zstd", KINDS, "mode=max,compression=zstd", &[], ",compression=zstd"),
         ("as-index", KINDS, "mode=max,image-manifest=false", &[], ",compression=gzip"),
         ("as-epoch", KINDS, "mode=max", &["--build-arg=SOURCE_DATE_EPOCH=1767300000"], ""),
@@ -166,7 +172,7 @@ fn what_a_cache_lacks_an_engine_builds() {
         &["--provenance=mode=min"],
         &["--history"],
         &["--assemble=never"],
-        &["--annotation=a=b"],
+        &["--annotation=manifest-descriptor:a=b"],
         &["--output=type=cacheonly"],
         &["--cache-to=type=registry,ref=127.0.0.1:9/x:y"],
         &["--allow=network.host", "--network=host"],
