@@ -229,6 +229,7 @@ mod tests {
             cpu: 0.027_361_000_000_000_003,
             memory: 1,
             registry: None,
+            packages: None,
             phases: BTreeMap::new(),
             critical_path: None,
             steps: None,

@@ -61,6 +61,9 @@ pub enum LabError {
     /// Nothing can be put before GitHub's cache service.
     #[error("cannot put a forwarder before GitHub's cache service")]
     Forward(#[source] std::io::Error),
+    /// There is no port for what the benchmark listens on.
+    #[error("cannot listen on loopback")]
+    Port(#[source] std::io::Error),
     /// A file or port could not be used.
     #[error("cannot {action} `{path}`")]
     Io {

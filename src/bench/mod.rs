@@ -4,13 +4,15 @@
 //! scenario  what is measured        client   how each client is told
 //! refs      which caches            lab      engines and registry
 //! work      what is built           actions  GitHub's cache service
-//!      \      |        generated    /        forward: bytes counted
+//!      \      |        generated    /        forward, packages: bytes counted
+//!       |     |                      |       broken: registries that do not work
 //!       ┴── runner ── measure ─────┴── trace: phases, critical path
 //!             |
 //!          journal ── sample ── stats ── report
 //! ```
 
 pub mod actions;
+pub mod broken;
 pub mod client;
 pub mod forward;
 pub mod generated;
@@ -18,6 +20,7 @@ pub mod journal;
 pub mod lab;
 pub mod machine;
 pub mod measure;
+pub mod packages;
 pub mod refs;
 pub mod report;
 pub mod runner;

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `buildcache` | a cache of all stages in the registry | a build with `mode=max` |
 //! | `gha` | GitHub's cache service | the same |
+//! | `dead` | in a registry that refuses connections | nobody |
+//! | `silent` | in one that accepts them and never answers | nobody |
 //! | any other | an image of that tag, such as `pr-7` or `v2` | a push with inline cache |
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,17 @@ use crate::oci::reference::is_valid_tag;
 pub const BUILDCACHE: &str = "buildcache";
 /// The name of GitHub's cache service.
 pub const GITHUB: &str = "gha";
+
+/// The name of a cache in a registry that refuses connections.
+pub const DEAD: &str = "dead";
+/// The name of one in a registry that accepts connections and never answers.
+pub const SILENT: &str = "silent";
+
+/// Whether nobody can write the cache of this name.
+#[must_use]
+pub fn is_broken(name: &str) -> bool {
+    [DEAD, SILENT].contains(&name)
+}
 
 /// Caches, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +69,7 @@ impl Caches {
     #[must_use]
     pub fn unreadable(&self) -> Option<&'static str> {
         let wrong = self.names().any(|name| !is_valid_tag(name));
-        wrong.then_some("`cache-from` takes `buildcache`, `gha` and tags")
+        wrong.then_some("`cache-from` takes `buildcache`, `gha`, `dead`, `silent` and tags")
     }
 
     /// What of them cannot be exported.
@@ -68,10 +81,14 @@ impl Caches {
 }
 
 /// Where the images and caches of one work are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Refs {
     /// Its repository.
     pub repository: String,
+    /// The host of the registry that refuses connections.
+    pub dead: String,
+    /// The host of the one that never answers.
+    pub silent: String,
     /// What follows each name that is written, so that nobody else finds it.
     pub suffix: String,
 }
@@ -95,6 +112,8 @@ impl Refs {
         match name {
             GITHUB => format!("type=gha,scope={}", self.scope()),
             BUILDCACHE => format!("type=registry,ref={}:cache", self.repository),
+            DEAD => format!("type=registry,ref={}/bench:cache", self.dead),
+            SILENT => format!("type=registry,ref={}/bench:cache", self.silent),
             tag => format!("type=registry,ref={}:{tag}", self.repository),
         }
     }
@@ -124,7 +143,9 @@ mod tests {
 
     #[test]
     fn names_become_what_clients_take() {
-        let refs = Refs { repository: "h:1/bench/work-0".into(), suffix: "-7".into() };
+        let (repository, suffix) = ("h:1/bench/work-0".into(), "-7".into());
+        let (dead, silent) = ("h:2".into(), "h:3".into());
+        let refs = Refs { repository, dead, silent, suffix };
         let from = Caches::Named(vec!["buildcache".into(), "pr-7".into(), "gha".into()]);
         let imports: Vec<_> = from.names().map(|name| refs.import(name)).collect();
         assert_eq!(
@@ -144,6 +165,12 @@ mod tests {
                 "type=gha,mode=max,scope=h-1-bench-work-0-7"
             ]
         );
+        let broken = [DEAD, SILENT].map(|name| refs.import(name));
+        assert_eq!(
+            broken,
+            ["type=registry,ref=h:2/bench:cache", "type=registry,ref=h:3/bench:cache"]
+        );
+        assert!(Caches::Named(vec![DEAD.into()]).unwritable().is_some());
         assert_eq!(Caches::Registry(true).names().collect::<Vec<_>>(), [BUILDCACHE]);
         assert!(Caches::default().is_empty() && from.has_github());
         assert!(from.unreadable().is_none() && from.unwritable().is_some());

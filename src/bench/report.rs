@@ -101,7 +101,8 @@ impl Results {
         notes
     }
 
-    /// Two Markdown tables, costs and where the time went, with the machine above and notes below.
+    /// Markdown tables, costs and where the time went, with the machine above and notes below; one more
+    /// where it was counted what package servers sent.
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = String::new();
@@ -124,6 +125,7 @@ impl Results {
         for summary in &summaries {
             text.push_str(&phase_row(summary));
         }
+        text.push_str(&packages_table(&summaries));
         let notes = self.all_notes();
         if !notes.is_empty() {
             text.push('\n');
@@ -212,6 +214,20 @@ fn phase_row(summary: &Summary) -> String {
     )
 }
 
+/// What package servers sent, where that was counted.
+fn packages_table(summaries: &[Summary]) -> String {
+    let mut table = String::new();
+    for summary in summaries {
+        let Some(packages) = summary.packages else { continue };
+        if table.is_empty() {
+            table.push_str("\n| scenario | client | package servers sent |\n|---|---|---|\n");
+        }
+        let (scenario, client) = (&summary.scenario, &summary.contender.0);
+        let _ = writeln!(table, "| {scenario} | {client} | {} |", bytes(packages));
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -228,6 +244,7 @@ mod tests {
             cpu: wall,
             memory: 10 << 20,
             registry: Some(Traffic { down: 3 << 20, up: 100 }),
+            packages: Some(5 << 20),
             phases: BTreeMap::from([("steps".into(), wall / 2.0), ("end".into(), 0.0)]),
             critical_path: Some(wall / 2.0),
             steps: None,
@@ -263,6 +280,8 @@ mod tests {
             text.contains("| noop | buildx | steps 112.5 ms | 112.5 ms | 2.00 | 3.0 MiB / 100 B |"),
             "{text}"
         );
+        assert!(text.contains("\n\n| scenario | client | package servers sent |\n"), "{text}");
+        assert!(text.contains("\n| noop | buildx | 5.0 MiB |\n"), "{text}");
         assert!(text.contains("- `noop` of kitwright is noisy: 20.0 ms to 50.0 ms"), "{text}");
         assert!(text.contains("load average up to 3.5 on 2 cores"), "{text}");
     }
@@ -273,6 +292,7 @@ mod tests {
         assert_eq!(page.matches("<circle").count(), 4 * Measure::ALL.len());
         assert!(page.contains("CPU &lt;x&gt;"));
         assert!(page.contains("<th>steps<"), "{page}");
+        assert!(page.contains("<th>package servers ↓<") && page.contains("<td>5.0 MiB<"), "{page}");
     }
 
     #[test]

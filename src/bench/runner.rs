@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::actions::{Actions, Service};
+use super::broken::Broken;
 use super::client::{Client, Invocation, OWN, Task};
 use super::journal::{Journal, JournalError};
 use super::lab::{Lab, LabError, Registry};
 use super::machine;
 use super::measure::{Cost, MeasureError, last_words, measure};
+use super::packages::Proxy;
 use super::sample::{Contender, Sample, Steps};
 use super::scenario::{INCREMENTAL, Scenario};
 use super::trace;
@@ -136,6 +138,8 @@ pub async fn run(
         told,
         registry: None,
         actions: None,
+        broken: None,
+        packages: None,
         shared: None,
         labs: 0,
         works: Vec::new(),
@@ -156,6 +160,8 @@ struct Runner<'a> {
     told: &'a (dyn Fn(&str) + Sync),
     registry: Option<Registry>,
     actions: Option<Actions>,
+    broken: Option<Broken>,
+    packages: Option<Proxy>,
     /// The engine that scenarios share, its parallelism and its number.
     shared: Option<(Option<u32>, usize, Lab)>,
     /// How many engines have been started.
@@ -302,6 +308,7 @@ impl Runner<'_> {
         self.warm(scenario, &unchanged, &place, number).await?;
         self.empty(scenario, &place).await?;
         let before = self.traffic();
+        let packages_before = self.packages(scenario);
         let load = machine::load();
         let name = format!("{}-{round}", scenario.name.replace([':', ' ', ','], "-"));
         let (cost, said) = self.call(&scenario.name, client, &invocation, &name).await?;
@@ -324,6 +331,9 @@ impl Runner<'_> {
             cpu: cost.cpu,
             memory: cost.memory,
             registry,
+            packages: packages_before
+                .zip(self.packages(scenario))
+                .map(|(before, after)| after - before),
             phases: trace.phases,
             critical_path: trace.critical_path,
             steps: Some(trace.steps),

@@ -28,6 +28,9 @@ pub struct Sample {
     /// sent to them, where they were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<Traffic>,
+    /// Bytes that package servers have sent to the steps, where they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<u64>,
     /// Seconds by phase, such as `boot` or `export`, where the client tells them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub phases: BTreeMap<String, f64>,

@@ -113,6 +113,8 @@ pub struct Scenario {
     /// Whether kitwright restores and saves cache mounts, those of an earlier build; other clients
     /// cannot.
     pub cache_mounts: bool,
+    /// Whether what package servers send to the steps is counted.
+    pub count_packages: bool,
     /// Whether the image is pushed.
     pub push: bool,
     /// Whether the image is brought to the client, as an OCI archive.

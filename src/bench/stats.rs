@@ -63,6 +63,8 @@ pub struct Summary {
     pub closeness: Option<Spread>,
     /// The median of what the engine and the client received from the registry and sent to it.
     pub registry: Option<Traffic>,
+    /// The median of what package servers have sent to the steps.
+    pub packages: Option<u64>,
 }
 
 /// Summarises samples by scenario, in their order of appearance, and contender.
@@ -121,6 +123,7 @@ fn summary(
         critical_path: Spread::of(own.iter().filter_map(|sample| sample.critical_path).collect()),
         closeness: Spread::of(own.iter().filter_map(|sample| closeness(sample)).collect()),
         registry: traffic(&own),
+        packages: median(own.iter().filter_map(|sample| sample.packages)),
     }
 }
 
@@ -138,13 +141,15 @@ fn closeness(sample: &Sample) -> Option<f64> {
 }
 
 fn traffic(samples: &[&Sample]) -> Option<Traffic> {
-    let median = |value: fn(&Traffic) -> u64| {
-        let mut values: Vec<u64> =
-            samples.iter().filter_map(|sample| sample.registry.as_ref()).map(value).collect();
-        values.sort_unstable();
-        values.get(values.len() / 2).copied()
-    };
-    Some(Traffic { down: median(|traffic| traffic.down)?, up: median(|traffic| traffic.up)? })
+    let all = || samples.iter().filter_map(|sample| sample.registry);
+    let (down, up) = (all().map(|traffic| traffic.down), all().map(|traffic| traffic.up));
+    Some(Traffic { down: median(down)?, up: median(up)? })
+}
+
+fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
+    let mut values: Vec<u64> = values.collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
 }
 
 /// A scenario that has become slower than it was, beyond what is tolerated.
@@ -199,6 +204,7 @@ mod tests {
             cpu: wall / 2.0,
             memory: 1 << 20,
             registry: None,
+            packages: None,
             phases: BTreeMap::new(),
             critical_path: None,
             steps: None,

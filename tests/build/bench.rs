@@ -267,6 +267,7 @@ fn page_of_samples() -> Results {
                     cpu: wall / 2.0,
                     memory: 12_345_678 * u64::from(round),
                     registry: Some(Traffic { down: 5 << 30, up: 7 << 20 }),
+                    packages: None,
                     phases: phases.iter().map(|phase| ((*phase).to_owned(), wall / 7.0)).collect(),
                     critical_path: Some(wall / 2.0),
                     steps: Some(Steps { ran: 3, cached: 4 }),

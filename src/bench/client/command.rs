@@ -31,6 +31,8 @@ pub struct Task<'a> {
     pub reuse: bool,
     /// Further flags.
     pub flags: &'a [String],
+    /// Build arguments that name the proxy of the steps.
+    pub proxies: Vec<(String, String)>,
     /// Where GitHub's cache service is, as a runner's variables say it.
     pub service: &'a [(String, Secret)],
 }
@@ -50,6 +52,7 @@ impl<'a> Task<'a> {
             export: None,
             reuse: false,
             flags: &[],
+            proxies: Vec::new(),
             service: &[],
         }
     }
@@ -156,7 +159,7 @@ impl Client {
         if let Some(target) = &work.target {
             line.pair("--target", target);
         }
-        for (name, value) in &work.build_args {
+        for (name, value) in work.build_args.iter().chain(&task.proxies) {
             line.pair("--build-arg", format!("{name}={value}"));
         }
         for (name, place) in &work.contexts {
@@ -216,7 +219,7 @@ impl Client {
         if let Some(target) = &work.target {
             line.pair("--opt", format!("target={target}"));
         }
-        for (name, value) in &work.build_args {
+        for (name, value) in work.build_args.iter().chain(&task.proxies) {
             line.pair("--opt", format!("build-arg:{name}={value}"));
         }
         for (index, (name, place)) in work.contexts.iter().enumerate() {
@@ -309,9 +312,11 @@ mod tests {
             export: None,
             reuse: true,
             flags: &["--more".to_owned()],
+            proxies: vec![("http_proxy".into(), "http://p".into())],
             service: &[],
         };
-        let common = "--file /project/gen.Dockerfile --target app --build-arg A=b c --build-context \
+        let common = "--file /project/gen.Dockerfile --target app --build-arg A=b c \
+                      --build-arg http_proxy=http://p --build-context \
                       base=oci-layout:///l@sha256:0 --tag r/i:t --push --cache-from \
                       type=registry,ref=r/i:c --cache-from type=gha,scope=s --cache-to \
                       type=registry,mode=max,ref=r/i:d";
@@ -333,7 +338,7 @@ mod tests {
             line(Kind::Buildctl, &task),
             "/bin/client --addr unix:///s build --progress=rawjson --frontend=dockerfile.v0 --local \
              context=/project --local dockerfile=/project --opt filename=gen.Dockerfile --opt \
-             target=app --opt build-arg:A=b c --oci-layout layout0=/l --opt \
+             target=app --opt build-arg:A=b c --opt build-arg:http_proxy=http://p --oci-layout layout0=/l --opt \
              context:base=oci-layout://layout0@sha256:0 --output type=image,name=r/i:t,push=true \
              --import-cache type=registry,ref=r/i:c --import-cache type=gha,scope=s \
              --export-cache type=registry,mode=max,ref=r/i:d \

@@ -114,6 +114,10 @@ fn time_table(group: &[&Summary]) -> String {
         let _ = write!(table, "<th>{name}</th>");
     }
     table.push_str("<th>critical path</th><th>wall ÷ (path + export)</th><th>registry ↓ / ↑</th>");
+    let counts_packages = group.iter().any(|summary| summary.packages.is_some());
+    if counts_packages {
+        table.push_str("<th>package servers ↓</th>");
+    }
     table.push_str("</tr>\n");
     for summary in group {
         let _ = write!(table, "<tr><td>{}</td>", escaped(&summary.contender.0));
@@ -128,8 +132,10 @@ fn time_table(group: &[&Summary]) -> String {
         let registry = summary
             .registry
             .map(|traffic| format!("{} / {}", bytes(traffic.down), bytes(traffic.up)));
-        for cell in [critical, closeness, registry] {
-            let _ = write!(table, "<td>{}</td>", cell.unwrap_or_default());
+        let packages = counts_packages.then(|| summary.packages.map(bytes).unwrap_or_default());
+        let cells = [critical, closeness, registry].map(Option::unwrap_or_default);
+        for cell in cells.into_iter().chain(packages) {
+            let _ = write!(table, "<td>{cell}</td>");
         }
         table.push_str("</tr>\n");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{RunError, Runner};
 use crate::bench::client::{Client, Task};
-use crate::bench::refs::{BUILDCACHE, GITHUB, Refs};
+use crate::bench::refs::{BUILDCACHE, GITHUB, Refs, is_broken};
 use crate::bench::scenario::Scenario;
 use crate::bench::work::Work;
 
@@ -41,6 +41,10 @@ impl Runner<'_> {
             // What changed must not be found by the next sample.
             refs.suffix = format!("-{number}");
         }
+        if scenario.cache_from.names().any(is_broken) {
+            let broken = self.broken().await?;
+            (refs.dead, refs.silent) = (broken.dead(), broken.silent());
+        }
         task.push = scenario.push.then(|| refs.image("image"));
         task.cache_from = scenario.cache_from.names().map(|name| refs.import(name)).collect();
         task.cache_to = scenario.cache_to.names().map(|name| refs.export(name)).collect();
@@ -49,7 +53,7 @@ impl Runner<'_> {
 
     async fn refs(&mut self, repository: usize) -> Result<Refs, RunError> {
         let host = self.registry().await?.host();
-        Ok(Refs { repository: format!("{host}/bench/work-{repository}"), suffix: String::new() })
+        Ok(Refs { repository: format!("{host}/bench/work-{repository}"), ..Refs::default() })
     }
 
     /// Puts what scenarios want of the unchanged work into the registry, as the build before.
@@ -111,7 +115,8 @@ impl Runner<'_> {
             if unknown || !scenario.needs_registry_state() || self.work(scenario)? != *work {
                 continue;
             }
-            wanted.caches.extend(scenario.cache_from.names().map(str::to_owned));
+            let there = scenario.cache_from.names().filter(|name| !is_broken(name));
+            wanted.caches.extend(there.map(str::to_owned));
             wanted.mounts |= scenario.cache_mounts;
             wanted.reuse |= scenario.reuse;
         }

@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Place, RunError, Runner};
 use crate::bench::actions::Actions;
+use crate::bench::broken::Broken;
 use crate::bench::client::{Client, OWN};
 use crate::bench::lab::{Lab, LabError, Registry};
+use crate::bench::packages::Proxy;
 use crate::bench::sample::Traffic;
 use crate::bench::scenario::{Empty, Engine, Scenario};
 use crate::bench::work::Work;
@@ -70,6 +72,29 @@ impl Runner<'_> {
             None => Actions::start(service).await.map_err(LabError::Forward)?,
         };
         Ok(self.actions.insert(actions).variables.clone())
+    }
+
+    /// What package servers have sent so far, where the scenario wants to know.
+    pub(super) fn packages(&self, scenario: &Scenario) -> Option<u64> {
+        self.packages.as_ref().filter(|_| scenario.count_packages).map(Proxy::received)
+    }
+
+    /// The proxy before package servers.
+    pub(super) async fn proxy(&mut self) -> Result<&Proxy, RunError> {
+        let proxy = match self.packages.take() {
+            Some(proxy) => proxy,
+            None => Proxy::start().await.map_err(LabError::Port)?,
+        };
+        Ok(self.packages.insert(proxy))
+    }
+
+    /// Registries that do not work.
+    pub(super) async fn broken(&mut self) -> Result<&Broken, RunError> {
+        let broken = match self.broken.take() {
+            Some(broken) => broken,
+            None => Broken::start().await.map_err(LabError::Port)?,
+        };
+        Ok(self.broken.insert(broken))
     }
 
     /// What has passed between engines and registry or cache service so far.

@@ -53,6 +53,9 @@ impl Runner<'_> {
             false => Vec::new(),
         };
         task.service = &service;
+        if scenario.count_packages {
+            task.proxies = self.proxy().await?.arguments().into();
+        }
         self.refer(&mut task, scenario, repository, number).await?;
         match scenario.engine {
             Engine::Own => self.with_own_engine(client, &task),

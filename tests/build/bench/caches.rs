@@ -1,6 +1,7 @@
 //! Scenarios that name their caches: every client finds what was built before, and nothing else.
 use super::{Bench, samples};
 use crate::cache::gha::{Service, runner, token};
+use crate::cache::kit::shared_registry;
 
 const DOCKERFILE: &str = "FROM busybox AS tools\n\
     RUN --mount=type=cache,target=/c test -s /c/kept || head -c 2000000 /dev/urandom >/c/kept\n\
@@ -114,5 +115,56 @@ fn without_a_service_its_scenarios_are_left_out() {
     let results = bench.results("results");
     assert_eq!((samples(&results, "service").len(), samples(&results, "image").len()), (0, 1));
     bench.project.write("kitwright.toml", &SETTINGS.replace(r#"["gha"]"#, r#"["a:b"]"#));
-    bench.run(&[]).fails(2, &["`cache-from` takes `buildcache`, `gha` and tags"]);
+    bench.run(&[]).fails(2, &["`cache-from` takes `buildcache`, `gha`, `dead`, `silent` and tags"]);
+}
+
+const UNREACHABLE: &str = r#"
+[bench]
+rounds = 1
+
+[[bench.scenario]]
+name = "counted"
+engine = "new"
+count-packages = true
+
+[[bench.scenario]]
+name = "dead"
+engine = "new"
+cache-from = ["buildcache", "dead"]
+
+[[bench.scenario]]
+name = "silent"
+engine = "new"
+cache-from = ["buildcache", "silent"]
+clients = ["kitwright"]
+"#;
+
+#[test]
+fn caches_that_cannot_be_had_and_package_servers_are_measured() {
+    let Some(bench) = Bench::new() else { return };
+    let Some(server) = shared_registry() else { return };
+    let download = format!("FROM busybox\nRUN wget -q -O /x http://{}/v2/\n", server.host);
+    bench.project.write("Dockerfile", &download);
+    bench.project.write("kitwright.toml", UNREACHABLE);
+    let ended = bench.run(&["--against", &bench.against, "-o", "results"]).ok();
+    let results = bench.results("results");
+    for (scenario, clients, ran) in [("counted", 3, true), ("dead", 3, false), ("silent", 1, false)]
+    {
+        let taken = samples(&results, scenario);
+        assert_eq!(taken.len(), clients, "{scenario}");
+        for sample in taken {
+            let said = format!("{scenario}: {sample:?}");
+            // The answer of a registry is two bytes long, its head some hundred.
+            let counted = sample.packages.map(|bytes| (100..2000).contains(&bytes));
+            assert_eq!(counted, ran.then_some(true), "{said}");
+            // The good cache serves beside the bad one.
+            let steps = sample.steps.expect("steps");
+            assert!(if ran { steps.cached == 0 } else { steps.cached > 0 }, "{said}");
+            if scenario != "counted" && sample.contender.0 == "kitwright" {
+                assert!(sample.phases["probe"] > 0.0, "{said}");
+            }
+        }
+    }
+    assert!(ended.stdout.contains("| counted | buildx | "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("package servers sent"), "{}", ended.stdout);
 }

@@ -4,7 +4,7 @@ mod exports;
 mod faults;
 pub(crate) mod gha;
 mod holding;
-mod kit;
+pub(crate) mod kit;
 mod local;
 mod packing;
 mod parts;
