@@ -59,8 +59,12 @@ impl Import {
         self.probed.is_some() && self.may_hold(digest)
     }
 
-    /// Whether `message` has the address of the repository that the import is in.
+    /// Whether `message` has the address of the repository that the import is in, or its name as those
+    /// give it who read it for the engine.
     fn is_named_in(&self, message: &str) -> bool {
+        if message.contains(&format!(" of the cache `{}`: ", self.name)) {
+            return true;
+        }
         let name =
             self.entry.attributes.get("ref").and_then(|name| ImageReference::parse(name).ok());
         name.is_some_and(|name| {
@@ -132,6 +136,19 @@ pub fn stalled(stalls: &[Stall], imports: &[Import]) -> Vec<usize> {
     }
     // Of a result the engine does not say whose it is.
     if found.is_empty() { stuck(&|_| true) } else { found }
+}
+
+/// What people call the import that the engine knows as `what`.
+///
+/// Caches that are in no registry the engine calls by their type and a number.
+#[must_use]
+pub fn called<'a>(what: &'a str, imports: &'a [Import]) -> &'a str {
+    let kind = what.split_once(':').map_or(what, |(kind, _)| kind);
+    let mut alike = imports.iter().filter(|import| import.entry.kind == kind);
+    match (alike.next(), alike.next()) {
+        (Some(only), None) if imports.iter().all(|import| import.name != what) => &only.name,
+        _ => what,
+    }
 }
 
 /// An engine's message for a line on the display: its last cause, without what URLs keep secret.
@@ -208,6 +225,20 @@ mod tests {
             assert!(digests(&text).contains(&digest), "{text}");
         }
         assert!(digests("sha256:12 sha256:é").is_empty());
+    }
+
+    #[test]
+    fn a_message_of_who_reads_for_the_engine_blames_by_name() {
+        let entry = |name: &str| CacheEntry {
+            kind: "local".into(),
+            attributes: BTreeMap::from([("src".to_owned(), hierarchy::served(name))]),
+        };
+        let imports = [import("a.io/x:c"), Import::new(entry("gha:ci")), Import::new(entry("gha"))];
+        let message = "failed to copy: failed to fetch sha256:00 of the cache `gha:ci`: refused";
+        assert_eq!(culprits(message, &imports), [1]);
+        assert_eq!(called("local:123", &imports[..2]), "gha:ci");
+        assert_eq!(called("local:123", &imports), "local:123");
+        assert_eq!(called("a.io/x:c", &imports), "a.io/x:c");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
@@ -74,6 +75,9 @@ pub enum ServiceError {
     /// The answer is not what it should be.
     #[error("its service gives no usable answer: {0}")]
     Answer(String),
+    /// There is no room for it here.
+    #[error("cannot keep it: {0}")]
+    Disk(std::io::Error),
     /// What was there is gone.
     #[error("its service does not have it any more")]
     Gone,
@@ -141,30 +145,62 @@ pub struct Patience {
 
 impl Patience {
     /// Tries `attempt` until it succeeds, is refused for good, or patience ends.
-    ///
-    /// A wait that the service asks for is kept when there is time for it; else there is no point in
-    /// trying before.
     async fn keep<T, F: Future<Output = Result<T, ServiceError>>>(
         self,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T, ServiceError> {
-        let deadline = Instant::now() + self.limit;
-        let mut pause = FIRST_PAUSE;
-        for tried in 1.. {
-            let timed = tokio::time::timeout_at(deadline, attempt());
-            let error = match timed.await.unwrap_or(Err(ServiceError::Silent(self.limit))) {
+        let mut tries = Tries::new(self);
+        loop {
+            match tries.within(attempt()).await {
                 Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            let Some(wait) = error.again() else { return Err(error) };
-            let wait = wait.max(pause);
-            if tried == self.attempts || Instant::now() + wait >= deadline {
-                return Err(error);
+                Err(error) => tries.pause(error).await?,
             }
-            tokio::time::sleep(wait).await;
-            pause *= 2;
         }
-        Err(ServiceError::Silent(self.limit))
+    }
+}
+
+/// The tries of one thing.
+struct Tries {
+    patience: Patience,
+    deadline: Instant,
+    tried: u32,
+    pause: Duration,
+}
+
+impl Tries {
+    fn new(patience: Patience) -> Self {
+        let deadline = Instant::now() + patience.limit;
+        Self { patience, deadline, tried: 0, pause: FIRST_PAUSE }
+    }
+
+    /// Gives it all its time again, as something came; what breaks again and again ends all the same.
+    fn moved(&mut self) {
+        self.deadline = Instant::now() + self.patience.limit;
+    }
+
+    /// Waits for `attempt` as long as there is time.
+    async fn within<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, ServiceError> {
+        let timed = tokio::time::timeout_at(self.deadline, attempt).await;
+        timed.unwrap_or(Err(ServiceError::Silent(self.patience.limit)))
+    }
+
+    /// Waits before another try, or gives the error back when there is to be none.
+    ///
+    /// A wait that the service asks for is kept when there is time for it; else there is no point in
+    /// trying before.
+    async fn pause(&mut self, error: ServiceError) -> Result<(), ServiceError> {
+        self.tried += 1;
+        let Some(wait) = error.again() else { return Err(error) };
+        let wait = wait.max(self.pause);
+        if self.tried == self.patience.attempts || Instant::now() + wait >= self.deadline {
+            return Err(error);
+        }
+        tokio::time::sleep(wait).await;
+        self.pause *= 2;
+        Ok(())
     }
 }
 
@@ -178,6 +214,8 @@ pub struct Service {
     scope: String,
     /// The refs whose keys the token opens.
     references: Vec<String>,
+    /// How long the flag wants the service to be asked again.
+    timeout: Option<Duration>,
     /// Whether requests go past proxies.
     is_direct: bool,
     plain: OnceLock<Option<reqwest::Client>>,
@@ -192,12 +230,17 @@ impl Service {
         let token = entry.attributes.get("token")?;
         let references = references(token)?;
         let scope = entry.attributes.get("scope").map_or(SCOPE, String::as_str).to_owned();
+        let timeout = match entry.attributes.get("timeout") {
+            Some(text) => Some(text.parse::<SignedDuration>().ok()?.try_into().ok()?),
+            None => None,
+        };
         Some(Self {
             address,
             is_second,
             token: Secret::new(token.clone()),
             scope,
             references,
+            timeout,
             is_direct,
             plain: OnceLock::new(),
             secure: OnceLock::new(),

@@ -22,6 +22,9 @@ use crate::oci::reference::{ImageReference, ReferenceError};
 /// The tag of the cache that all runs read and stable branches write.
 pub const SHARED_TAG: &str = "buildcache";
 
+/// What the source of a local cache begins with that is one of another type.
+const SERVED: &str = "kitwright:";
+
 /// What a run knows of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Situation {
@@ -180,10 +183,19 @@ fn whole(mut entry: CacheEntry) -> CacheEntry {
     entry
 }
 
+/// The source of a local cache that is one of another type, which kitwright gives to the engine.
+#[must_use]
+pub fn served(name: &str) -> String {
+    format!("{SERVED}{name}")
+}
+
 /// What people call a cache: a registry's reference, or its type and what tells it apart.
 #[must_use]
 pub fn name(entry: &CacheEntry) -> String {
     let attribute = |key: &str| entry.attributes.get(key);
+    if let Some(served) = attribute("src").and_then(|src| src.strip_prefix(SERVED)) {
+        return served.to_owned();
+    }
     let told = match entry.kind.as_str() {
         "registry" => return attribute("ref").cloned().unwrap_or_else(|| "registry".into()),
         "local" => attribute("src").or_else(|| attribute("dest")),

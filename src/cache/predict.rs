@@ -70,6 +70,8 @@ pub struct Step {
     pub layers: BTreeMap<Digest, u64>,
     /// Where its result is in the cache that serves it; `None` where that is not certain.
     pub place: Option<Place>,
+    /// The same of the results that it may turn out to be, by the cache that has them.
+    candidates: BTreeMap<usize, BTreeMap<Digest, u64>>,
     /// The ops it uses, as indexes.
     inputs: Vec<usize>,
     /// Whether it uses nothing but first outputs.
@@ -128,7 +130,9 @@ pub fn predict(keys: &[StepKey], refs: &[CacheRef<'_>], contents: &dyn Contents)
     let rivals = Rivals::find(keys, &lookups);
     let mut steps: Vec<Step> = Vec::with_capacity(keys.len());
     for (at, key) in keys.iter().enumerate() {
-        let (outcome, layers, place) = outcome(at, keys, &steps, (&lookups, &rivals), &contents);
+        let mut candidates = BTreeMap::new();
+        let found = (&lookups[..], &rivals, &mut candidates);
+        let (outcome, layers, place) = outcome(at, keys, &steps, found, &contents);
         steps.push(Step {
             vertex: key.vertex,
             name: key.name.clone(),
@@ -136,6 +140,7 @@ pub fn predict(keys: &[StepKey], refs: &[CacheRef<'_>], contents: &dyn Contents)
             outcome,
             layers,
             place,
+            candidates,
             inputs: inputs(&key.key).iter().map(|input| input.step).collect(),
             is_first_output: inputs(&key.key).iter().all(|input| input.output == 0),
         });
@@ -179,7 +184,11 @@ fn outcome(
     at: usize,
     keys: &[StepKey],
     below: &[Step],
-    (lookups, rivals): (&[(usize, Lookup<'_>)], &Rivals),
+    (lookups, rivals, candidates): (
+        &[(usize, Lookup<'_>)],
+        &Rivals,
+        &mut BTreeMap<usize, BTreeMap<Digest, u64>>,
+    ),
     contents: &Contained,
 ) -> (Outcome, BTreeMap<Digest, u64>, Option<Place>) {
     let without_layers = |outcome| (outcome, BTreeMap::new(), None);
@@ -201,7 +210,10 @@ fn outcome(
             Known::Held { layers, by_content, place, .. } => {
                 return (Outcome::Served { by: *by, by_content }, layers, place);
             }
-            Known::Perhaps { input } => open.push((*by, input)),
+            Known::Perhaps { input, layers } => {
+                candidates.insert(*by, layers);
+                open.push((*by, input));
+            }
             Known::KeyOnly | Known::Nothing => {}
         }
     }
@@ -296,6 +308,19 @@ impl Prediction {
     #[must_use]
     pub fn is_covered(&self) -> bool {
         self.expected_to_run().is_empty()
+    }
+
+    /// The layers that an engine could read of the cache `by`: those of what it serves, and may serve.
+    pub fn layers_of(&self, by: usize) -> impl Iterator<Item = Digest> {
+        let needed = self.steps.iter().filter(|step| step.needed != Needed::No);
+        needed.flat_map(move |step| {
+            let layers = match &step.outcome {
+                Outcome::Served { by: server, .. } if *server == by => Some(&step.layers),
+                Outcome::Open { .. } => step.candidates.get(&by),
+                _ => None,
+            };
+            layers.into_iter().flat_map(|layers| layers.keys().copied())
+        })
     }
 
     /// The bytes of layers that steps which run or may run read.

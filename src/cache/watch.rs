@@ -191,6 +191,11 @@ impl Watch {
         stalls
     }
 
+    /// Takes notice of something that moved, and that the engine does not tell of.
+    pub fn moved(&self, now: Instant) {
+        self.seen().moved = now;
+    }
+
     /// Whether nothing has moved for `limit`.
     #[must_use]
     pub fn is_quiet(&self, now: Instant, limit: Duration) -> bool {

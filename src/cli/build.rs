@@ -8,6 +8,7 @@ mod caching;
 mod causes;
 mod check;
 mod events;
+mod fetching;
 mod graphs;
 mod guard;
 mod history;
@@ -345,8 +346,10 @@ impl Job<'_> {
         if let Some(directory) = &dockerfile {
             session = session.directory("dockerfile", directory.path());
         }
+        let fetched = self.fetch(&plan, imports, staging, builder);
+        let fetched = self.interruptible(async { Ok(fetched.await) }).await?;
         let Exports { exports, loads } = Exports::prepare(&self.request)?;
-        let mut solving = Solving::open(self, &plan, builder, session, exports, imports, staging)?;
+        let mut solving = Solving::open(self, &plan, builder, session, exports, fetched)?;
         solving.knows_files = again.is_unchanged();
         let ended = solving.build(builder, mounts.as_mut()).await;
         again.keep(&id);

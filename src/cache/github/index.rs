@@ -7,6 +7,8 @@ use serde_json::json;
 
 use super::{Patience, Service, ServiceError, layer_key, whole};
 use crate::cache::config::{CacheConfig, ConfigError, ENGINE_LIMIT, MEDIA_TYPE, UNCOMPRESSED};
+use crate::cache::hierarchy;
+use crate::engine::solve::CacheEntry;
 use crate::oci::digest::Digest;
 use crate::oci::manifest::{Descriptor, media};
 
@@ -23,8 +25,8 @@ pub struct Cache {
     pub manifest: Digest,
     /// The manifest and the cache config.
     pub(super) documents: BTreeMap<Digest, Bytes>,
-    /// The layers and their sizes.
-    pub(super) layers: BTreeMap<Digest, u64>,
+    config: Descriptor,
+    layers: BTreeMap<Digest, Descriptor>,
 }
 
 /// What was found in the service.
@@ -68,28 +70,55 @@ impl Cache {
             several => CacheConfig::append(several)?.into(),
         };
         let held = CacheConfig::parse(&config, &[])?;
-        let mut layers: BTreeMap<Digest, &Descriptor> = BTreeMap::new();
+        let mut layers: BTreeMap<Digest, Descriptor> = BTreeMap::new();
         for layer in &held.layers {
             if !layer.annotations.contains_key(UNCOMPRESSED) {
                 return Err(ConfigError::Undescribed(layer.digest).into());
             }
-            layers.entry(layer.digest).or_insert(layer);
+            layers.entry(layer.digest).or_insert_with(|| layer.clone());
         }
+        let descriptor = Descriptor::of(MEDIA_TYPE, &config);
+        let mut cache = Self {
+            service,
+            name: name.to_owned(),
+            manifest: descriptor.digest,
+            documents: [(descriptor.digest, config)].into(),
+            config: descriptor,
+            layers,
+        };
+        let manifest = cache.manifest_of(|_| true);
+        cache.manifest = Digest::of(&manifest);
+        cache.documents.insert(cache.manifest, manifest);
+        match cache.documents.values().any(|document| document.len() as u64 > ENGINE_LIMIT) {
+            true => Ok(Found::TooLarge),
+            false => Ok(Found::Cache(Box::new(cache), held)),
+        }
+    }
+
+    /// A manifest of those layers that are to be `counted` on: an engine takes what rests on others for
+    /// steps without a result.
+    pub(super) fn manifest_of(&self, counted: impl Fn(Digest) -> bool) -> Bytes {
+        let layers = self.layers.values().filter(|layer| counted(layer.digest));
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": media::OCI_MANIFEST,
-            "config": Descriptor::of(MEDIA_TYPE, &config),
-            "layers": layers.values().collect::<Vec<_>>(),
+            "config": self.config,
+            "layers": layers.collect::<Vec<_>>(),
         });
-        let layers = layers.iter().map(|(digest, layer)| (*digest, layer.size)).collect();
-        let manifest = Bytes::from(manifest.to_string());
-        if [&manifest, &config].iter().any(|document| document.len() as u64 > ENGINE_LIMIT) {
-            return Ok(Found::TooLarge);
-        }
-        let digest = Digest::of(&manifest);
-        let documents = [(digest, manifest), (Digest::of(&config), config)].into();
-        let cache = Self { service, name: name.to_owned(), manifest: digest, documents, layers };
-        Ok(Found::Cache(Box::new(cache), held))
+        manifest.to_string().into()
+    }
+
+    /// The size of a layer.
+    pub(super) fn size(&self, layer: Digest) -> Option<u64> {
+        self.layers.get(&layer).map(|layer| layer.size)
+    }
+
+    /// The import under which an engine is offered `manifest`, with [`Layers`](super::layers::Layers) as its
+    /// store. The service's token is not in it.
+    pub(super) fn entry(&self, manifest: Digest) -> CacheEntry {
+        let attributes = [("src", hierarchy::served(&self.name)), ("digest", manifest.to_string())];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
+        CacheEntry { kind: "local".to_owned(), attributes: attributes.into() }
     }
 
     /// Whether a layer of the cache, or one of its documents, has this digest.
@@ -117,12 +146,7 @@ impl Service {
     }
 
     /// Where a layer is; `None` when the service does not have it any more.
-    pub(super) async fn layer(
-        &self,
-        digest: Digest,
-        patience: Patience,
-    ) -> Result<Option<url::Url>, ServiceError> {
-        let key = layer_key(digest);
-        patience.keep(|| self.locate(&key)).await
+    pub(super) async fn layer(&self, digest: Digest) -> Result<Option<url::Url>, ServiceError> {
+        self.locate(&layer_key(digest)).await
     }
 }

@@ -1,7 +1,7 @@
 //! One cache, asked for all steps of a definition.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::config::{CacheConfig, Record, UNCOMPRESSED};
+use super::super::config::{CacheConfig, Record, Stored, UNCOMPRESSED};
 use super::super::keys::{self, Input, Key, Root, StepKey};
 use super::{Contained, Place};
 use crate::oci::digest::Digest;
@@ -25,6 +25,8 @@ pub(super) enum Known {
     Perhaps {
         /// The input, as an index into the steps.
         input: usize,
+        /// The layers of the newest result that it could be.
+        layers: BTreeMap<Digest, u64>,
     },
     /// Its key alone.
     KeyOnly,
@@ -213,15 +215,17 @@ impl<'a> Lookup<'a> {
             let results = records.iter().flat_map(|at| &self.record(*at).results);
             results.max_by_key(|result| result.created_at)
         };
+        let layers =
+            |result: &'a Stored| result.layers.iter().filter_map(|at| self.config.layers.get(*at));
+        let sizes = |result| layers(result).map(|layer| (layer.digest, layer.size)).collect();
         if let Some(result) = results(&found.sure) {
-            let layers = || result.layers.iter().filter_map(|at| self.config.layers.get(*at));
             let content = |layer: &Descriptor| {
                 let uncompressed = layer.annotations.get(UNCOMPRESSED).cloned();
                 uncompressed.unwrap_or_else(|| layer.digest.to_string())
             };
             return Known::Held {
-                layers: layers().map(|layer| (layer.digest, layer.size)).collect(),
-                content: layers().map(content).collect(),
+                layers: sizes(result),
+                content: layers(result).map(content).collect(),
                 by_content: found.by_content,
                 place: self.has_one_chain(&found.sure).then(|| Place {
                     layers: result.layers.clone(),
@@ -229,9 +233,10 @@ impl<'a> Lookup<'a> {
                 }),
             };
         }
-        if results(&found.perhaps).is_some() {
+        if let Some(result) = results(&found.perhaps) {
             return Known::Perhaps {
                 input: found.open.first().map(|open| open.1).or(found.undecided).unwrap_or(at),
+                layers: sizes(result),
             };
         }
         if found.sure.is_empty() { Known::Nothing } else { Known::KeyOnly }

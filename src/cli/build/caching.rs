@@ -35,9 +35,34 @@ pub(super) struct FaultArgs {
     /// How long the cache exports may take together
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     pub cache_export_timeout: Duration,
+    /// Who reads GitHub's cache: `engine`, `client`, or the one on a private engine and the other on any else
+    #[arg(long, value_name = "WHO", env = "KITWRIGHT_GHA_READER", default_value = "auto")]
+    pub gha_reader: Reader,
     /// Fail when a cache cannot be exported
     #[arg(long, env = "KITWRIGHT_STRICT_CACHE")]
     pub strict_cache: bool,
+}
+
+/// Who reads the layers of GitHub's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Reader {
+    /// The client where the engine could not be replaced if it hung.
+    Auto,
+    /// The engine: it fetches only what is needed, and cannot be stopped when the service breaks.
+    Engine,
+    /// Kitwright, through the session: nothing of the service reaches the engine but what is right.
+    Client,
+}
+
+impl FaultArgs {
+    /// Whether kitwright reads GitHub's cache for the engine.
+    pub(super) fn reads_for(&self, builder: &Builder) -> bool {
+        match self.gha_reader {
+            Reader::Auto => !builder.is_private(),
+            Reader::Engine => false,
+            Reader::Client => true,
+        }
+    }
 }
 
 /// A good build whose cache was not written.

@@ -40,7 +40,8 @@ impl Solving<'_> {
         let Plan::Native(compiled, _) = self.plan else { return None };
         // The graphs of what is run anew differ in more than their session.
         let is_build = work.only.is_none() && self.graphs.anew.is_empty();
-        if !is_build || self.exports_none() {
+        // What is read for the engine it knows in part until caches are written.
+        if !is_build || self.exports_none() || !self.layers.is_empty() {
             return None;
         }
         let (compiled, graphs) = (compiled.clone(), self.graphs.clone());

@@ -1,5 +1,6 @@
 //! Solves a build, and solves it again without a cache that broke.
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use buildkit_rs_proto::pb;
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Lens, observed};
+use super::fetching::{self, Fetched};
 use super::graphs::Graphs;
 use super::guard::Guard;
 use super::holding::Held;
@@ -14,6 +16,7 @@ use super::mounts::{Filling, Mounts};
 use super::staging::Staging;
 use super::{Job, Plan, native};
 use crate::cache::faults::{self, Import};
+use crate::cache::github::layers::Layers;
 use crate::cache::probe::{Answer, ProbedRef};
 use crate::cache::watch::{Stall, Watch};
 use crate::cache::{hierarchy, importing};
@@ -44,6 +47,8 @@ pub(super) struct Solving<'a> {
     pub(super) staging: Staging,
     /// The same caches, as the engine takes them.
     pub(super) imports: Vec<Import>,
+    /// The layers of caches that kitwright reads for the engine.
+    pub(super) layers: Vec<Arc<Layers>>,
     /// Caches that lie in the image itself.
     inline: Vec<CacheEntry>,
     round: u32,
@@ -108,16 +113,20 @@ impl<'a> Solving<'a> {
         builder: &Builder,
         session: SessionBuilder,
         exports: Vec<Export>,
-        answers: Vec<Answer>,
-        staging: Staging,
+        fetched: Fetched,
     ) -> Result<Self, Failure> {
         let mut request = SolveRequest::frontend("", Default::default());
         request.exports = exports;
         if let Plan::Native(compiled, _) = plan {
             native::describe(compiled, &mut request.exports);
         }
-        request.cache_imports = answers.iter().filter_map(Answer::entry).cloned().collect();
+        let Fetched { imports: answers, staging, layers } = fetched;
+        let offered = |answer| fetching::offered(answer, &layers);
+        request.cache_imports = answers.iter().filter_map(offered).collect();
         request.cache_exports.clone_from(&job.caches.exports);
+        let session = layers
+            .iter()
+            .fold(session, |session, layers| session.cache(&layers.entries().0, layers.clone()));
         let offer = Offer::new(&mut request, session)?;
         let mut imports: Vec<Import> = request.cache_imports.into_iter().map(Import::new).collect();
         for answer in &answers {
@@ -137,6 +146,7 @@ impl<'a> Solving<'a> {
             answers,
             staging,
             imports,
+            layers,
             inline,
             round: 0,
             done: BTreeSet::new(),
@@ -230,7 +240,8 @@ impl<'a> Solving<'a> {
     async fn tell_import_faults(&self, watch: &Watch) {
         for fault in watch.import_faults() {
             let reason = faults::spoken(&fault.message);
-            self.job.display.note(format!("no cache from `{}`: {reason}", fault.what)).await;
+            let name = faults::called(&fault.what, &self.imports);
+            self.job.display.note(format!("no cache from `{name}`: {reason}")).await;
         }
     }
 
@@ -391,6 +402,10 @@ impl<'a> Solving<'a> {
         request.exports = work.exports.iter().map(Export::again).collect();
         if self.held.is_none() {
             request.cache_imports = self.staging.imports();
+            if work.only.is_some() {
+                let whole = |import| fetching::whole(import, &self.layers);
+                request.cache_imports = request.cache_imports.into_iter().map(whole).collect();
+            }
         }
         request.cache_exports.clone_from(&work.caches);
         request.internal = self.internal || work.only.is_some();

@@ -80,6 +80,14 @@ impl Staging {
         staging
     }
 
+    /// The layers that an engine could read of the cache that people call `name`.
+    pub(super) fn layers_of(&self, name: &str) -> impl Iterator<Item = Digest> {
+        self.predictions.iter().flat_map(move |prediction| {
+            let by = prediction.refs.iter().position(|one| one == name);
+            by.into_iter().flat_map(|by| prediction.layers_of(by))
+        })
+    }
+
     /// The steps that run or may run, where that is known.
     pub(super) fn expected(&self) -> Option<BTreeSet<Digest>> {
         let expected = self.predictions.iter().flat_map(Prediction::expected_to_run);

@@ -57,8 +57,14 @@ impl Solving<'_> {
         // Our own graphs are held back by a guard; a frontend's are not.
         let mut is_told = matches!(self.plan, Plan::Native(..));
         let mut is_free = !self.is_deaf;
+        // Layers that kitwright fetches before the engine hears of them.
+        let mut received: u64 = 0;
         loop {
             clock.tick().await;
+            let now = self.layers.iter().map(|layers| layers.received()).sum();
+            if std::mem::replace(&mut received, now) != now {
+                watch.moved(Instant::now());
+            }
             if !is_free && watch.is_quiet(Instant::now(), limit) {
                 let line = "the daemon may wait for a layer of a cache that was left out, and nobody can tell \
                             it to stop that: if nothing more comes, end this build with Ctrl-C and restart \

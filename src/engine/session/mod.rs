@@ -29,6 +29,7 @@ pub use attachable::Attachable;
 pub use error::{Failures, SessionError};
 pub use scope::Scope;
 
+use super::solve::CacheEntry;
 use filesync::fingerprint::Synced;
 
 /// The services of one session, before it is opened.
@@ -37,7 +38,7 @@ pub struct SessionBuilder {
     id: String,
     shared_key: String,
     directories: BTreeMap<String, PathBuf>,
-    stores: BTreeMap<String, PathBuf>,
+    stores: BTreeMap<String, content::Store>,
     attachables: Vec<Arc<dyn Attachable>>,
     /// The session whose directories this one stands in for.
     earlier: Option<String>,
@@ -127,7 +128,17 @@ impl SessionBuilder {
 
     /// Offers a content store under the id by which the daemon asks for it.
     pub(crate) fn store(mut self, id: String, path: PathBuf) -> Self {
-        self.stores.insert(id, path);
+        self.stores.entry(id).or_insert(content::Store::Layout(path));
+        self
+    }
+
+    /// Offers blobs as the local cache that `import` names.
+    #[must_use]
+    pub fn cache(mut self, import: &CacheEntry, blobs: Arc<dyn content::Blobs>) -> Self {
+        if let Some(source) = import.attributes.get("src") {
+            let store = content::Store::Blobs(blobs);
+            self.stores.insert(format!("local:{source}"), store);
+        }
         self
     }
 

@@ -63,7 +63,9 @@ impl<W: Write + Send> Plain<W> {
         if let Some(line) = self.logs.get_mut(&step.digest).and_then(LogTail::flush) {
             self.line(step, format_args!("{line}"));
         }
-        match (&vertex.error, vertex.cached) {
+        // What is fetched for a step that a cache has is told of as if the step had run.
+        let is_cached = vertex.cached || step.cached && step.error.is_none();
+        match (&vertex.error, is_cached) {
             (Some(error), _) if error.ends_with("context canceled") => {
                 self.line(step, format_args!("CANCELED"));
             }
@@ -254,6 +256,21 @@ mod tests {
         let expected = "#1 [a 1/1] RUN x\n#1 0.050 hello\n\n#2 [b 1/1] COPY x\n#2 CACHED\n\n\
                         #1 [a 1/1] RUN x\n#1 0.070 world\n#1 DONE 1.2s\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_is_fetched_for_a_cached_step_does_not_make_it_one_that_ran() {
+        let cached =
+            |completed| VertexStatus { cached: true, ..vertex(1, "[a 1/1] RUN x", 0, completed) };
+        let text = shown(
+            vec![
+                StatusEvent::Vertex(cached(None)),
+                StatusEvent::Vertex(vertex(1, "[a 1/1] RUN x", 0, Some(700))),
+                StatusEvent::Vertex(cached(Some(800))),
+            ],
+            false,
+        );
+        assert_eq!(text, "#1 [a 1/1] RUN x\n#1 CACHED\n");
     }
 
     #[test]

@@ -21,22 +21,33 @@ use super::{Scope, SessionError};
 use crate::oci::digest::Digest;
 use crate::oci::store::layout;
 
+mod blobs;
 pub mod index;
 mod ingest;
 
+pub use blobs::{BlobError, Blobs};
 use ingest::Ingest;
 
 /// Bytes of a blob in one message.
 const CHUNK: usize = 256 << 10;
 
-/// Directories with blobs, by the ids under which the daemon knows them.
+/// A content store.
+#[derive(Clone, Debug)]
+pub(crate) enum Store {
+    /// A directory with blobs.
+    Layout(PathBuf),
+    /// Blobs that somebody else keeps; they can be read alone.
+    Blobs(Arc<dyn Blobs>),
+}
+
+/// Content stores by the ids under which the daemon knows them.
 #[derive(Clone, Debug, Default)]
-pub struct ContentStores(Arc<BTreeMap<String, PathBuf>>);
+pub struct ContentStores(Arc<BTreeMap<String, Store>>);
 
 impl ContentStores {
     /// Offers the stores.
     #[must_use]
-    pub fn new(stores: BTreeMap<String, PathBuf>) -> Self {
+    pub(crate) fn new(stores: BTreeMap<String, Store>) -> Self {
         Self(Arc::new(stores))
     }
 }
@@ -74,11 +85,19 @@ struct Service {
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    fn root<T>(&self, request: &Request<T>) -> Result<PathBuf, Status> {
+    fn store<T>(&self, request: &Request<T>) -> Result<Store, Status> {
         let id = request.metadata().get("buildkit-attachable-store-id");
         let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let root = self.stores.0.get(id);
-        root.cloned().ok_or_else(|| Status::not_found(format!("unknown content store `{id}`")))
+        let store = self.stores.0.get(id);
+        store.cloned().ok_or_else(|| Status::not_found(format!("unknown content store `{id}`")))
+    }
+
+    /// The directory of a store that can be written.
+    fn root<T>(&self, request: &Request<T>) -> Result<PathBuf, Status> {
+        match self.store(request)? {
+            Store::Layout(root) => Ok(root),
+            Store::Blobs(_) => Err(Status::permission_denied("the content store is read only")),
+        }
     }
 
     fn failed(&self, path: &Path, error: io::Error) -> Status {
@@ -89,7 +108,11 @@ impl Service {
         self.scope.failures().record(SessionError::Store { path, source: error })
     }
 
-    async fn info_of(&self, root: &Path, digest: &str) -> Result<wire::Info, Status> {
+    async fn info_of(&self, store: &Store, digest: &str) -> Result<wire::Info, Status> {
+        let root = match store {
+            Store::Layout(root) => root,
+            Store::Blobs(blobs) => return blobs::info(blobs.clone(), digest).await,
+        };
         let path = blob_path(root, digest)?;
         let metadata = tokio::fs::metadata(&path).await;
         let metadata = metadata.map_err(|error| self.failed(&path, error))?;
@@ -112,8 +135,8 @@ impl wire::content_server::Content for Service {
         &self,
         request: Request<wire::InfoRequest>,
     ) -> Result<Response<wire::InfoResponse>, Status> {
-        let root = self.root(&request)?;
-        let info = self.info_of(&root, &request.get_ref().digest).await?;
+        let store = self.store(&request)?;
+        let info = self.info_of(&store, &request.get_ref().digest).await?;
         Ok(Response::new(wire::InfoResponse { info: Some(info) }))
     }
 
@@ -122,9 +145,9 @@ impl wire::content_server::Content for Service {
         request: Request<wire::UpdateRequest>,
     ) -> Result<Response<wire::UpdateResponse>, Status> {
         // Layouts have no labels; containerd's own directory store answers alike.
-        let root = self.root(&request)?;
+        let store = self.store(&request)?;
         let asked = request.into_inner().info.unwrap_or_default();
-        let info = self.info_of(&root, &asked.digest).await?;
+        let info = self.info_of(&store, &asked.digest).await?;
         Ok(Response::new(wire::UpdateResponse { info: Some(info) }))
     }
 
@@ -136,11 +159,12 @@ impl wire::content_server::Content for Service {
     ) -> Result<Response<Self::ListStream>, Status> {
         let root = self.root(&request)?;
         let blobs = root.join("blobs/sha256");
+        let store = Store::Layout(root);
         let mut found = Vec::new();
         if let Ok(mut entries) = tokio::fs::read_dir(&blobs).await {
             while let Ok(Some(entry)) = entries.next_entry().await {
                 let digest = format!("sha256:{}", entry.file_name().to_string_lossy());
-                if let Ok(info) = self.info_of(&root, &digest).await {
+                if let Ok(info) = self.info_of(&store, &digest).await {
                     found.push(info);
                 }
             }
@@ -164,8 +188,12 @@ impl wire::content_server::Content for Service {
         &self,
         request: Request<wire::ReadContentRequest>,
     ) -> Result<Response<Self::ReadStream>, Status> {
-        let root = self.root(&request)?;
+        let store = self.store(&request)?;
         let wire::ReadContentRequest { digest, offset, size } = request.into_inner();
+        let root = match store {
+            Store::Layout(root) => root,
+            Store::Blobs(blobs) => return blobs::read(blobs, &digest, offset, size),
+        };
         let path = blob_path(&root, &digest)?;
         let failed = |error| self.failed(&path, error);
         let mut file = tokio::fs::File::open(&path).await.map_err(failed)?;

@@ -102,3 +102,39 @@ fn a_job_reads_its_own_ref_then_its_bases() {
         }
     }
 }
+
+/// Stages on which later ones rest, and a file that changes.
+const STAGES: &str = "FROM busybox AS tools\n\
+    RUN head -c 300000 /dev/urandom > /tool\n\
+    FROM busybox AS middle\n\
+    ARG MIDDLE=1\n\
+    COPY --from=tools /tool /tool\n\
+    RUN wc -c < /tool > /middle && echo $MIDDLE >> /middle\n\
+    FROM busybox\n\
+    COPY --from=middle /middle /middle\n\
+    COPY file /file\n\
+    RUN cat /file /middle > /last\n";
+
+#[test]
+fn what_a_build_does_not_read_stays_in_the_cache_that_it_writes() {
+    let Some(lab) = Lab::with("gha-stages", STAGES) else { return };
+    let Some(service) = Service::second(&["main,own=refs/heads/main,default=refs/heads/main"])
+    else {
+        return;
+    };
+    let (Some(writer), Some(other), Some(reader)) = (writer(), fresh(), fresh()) else { return };
+    let url = &service.urls[0];
+    let write = ["--cache-to", "type=gha,mode=max", "--strict-cache"];
+    let read = ["--cache-from", "type=gha"];
+    build(&lab, writer, url, &[MAIN], &write);
+    let out = format!("type=oci,dest={}", lab.project.path("out.tar").display());
+    lab.project.write("file", "changed");
+    let flags = [&read[..], &write, &["--output", &out]].concat();
+    let log = build(&lab, &other, url, &[MAIN], &flags).stderr;
+    assert!(log.contains("exporting cache to gha"), "{log}");
+    assert!(is_cached(&log, "COPY --from=middle") && !is_cached(&log, "RUN cat"), "{log}");
+    // A change in the middle: what comes before it was not needed in the last build.
+    let flags = [&read[..], &["--build-arg", "MIDDLE=2", "--output", &out]].concat();
+    let log = build(&lab, &reader, url, &[MAIN], &flags).stderr;
+    assert!(is_cached(&log, "RUN head") && !is_cached(&log, "RUN wc"), "{log}");
+}
