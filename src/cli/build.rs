@@ -352,7 +352,8 @@ impl Job<'_> {
         let mut solving = Solving::open(self, &plan, builder, session, exports, fetched)?;
         solving.knows_files = again.is_unchanged();
         let ended = solving.build(builder, mounts.as_mut()).await;
-        again.keep(&id);
+        let fault = ended.as_ref().err().map(|(failed, _)| failed.fault());
+        again.keep(&id, fault);
         let (solve_ref, result, watch) = match ended {
             Ok(built) => built,
             Err((failed, watch)) => {

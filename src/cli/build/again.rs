@@ -19,6 +19,7 @@ use crate::cli::source::Source;
 use crate::engine::session::SessionBuilder;
 use crate::engine::session::filesync::fingerprint::{Fingerprint, Synced, Wanted, fingerprint};
 use crate::engine::state::StateDir;
+use crate::fault::Fault;
 use crate::plan::dockerfile::{Compiled, LocalContext};
 
 /// So many files are looked at without a thread.
@@ -100,13 +101,16 @@ impl Again {
         session.noting(self.synced.clone()).in_place_of(earlier)
     }
 
-    /// Keeps what the engine has received in the build that has ended, whose session was `session`.
-    pub(super) fn keep(self, session: &str) {
+    /// Keeps what the engine has received in the build that has ended, whose session was `session` and which failed
+    /// by `fault`.
+    pub(super) fn keep(self, session: &str, fault: Option<Fault>) {
         let Some(place) = self.place.filter(|_| !self.wanted.is_empty()) else { return };
         let sent = self.synced.taken();
         if let Some(received) = &self.unchanged {
-            // The engine has asked for them after all: what it has now must be what it had.
-            let same = sent.iter().all(|(wanted, now)| received.files.get(wanted) == now.as_ref());
+            // If the engine has asked for them after all, what it has now must be what it had. Should it be
+            // confused about an old session, the next build does not name that.
+            let same = fault.is_none_or(|fault| fault != Fault::Environment)
+                && sent.iter().all(|(wanted, now)| received.files.get(wanted) == now.as_ref());
             if !same {
                 place.forget();
             }
@@ -115,8 +119,7 @@ impl Again {
         let files: Option<BTreeMap<_, _>> = self
             .wanted
             .into_iter()
-            .map(|wanted| Some((sent.get(&wanted).copied().flatten()?, wanted)))
-            .map(|found| found.map(|(digest, wanted)| (wanted, digest)))
+            .map(|wanted| sent.get(&wanted).copied().flatten().map(|print| (wanted, print)))
             .collect();
         match files {
             // Without it the next build sends them again.

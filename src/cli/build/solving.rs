@@ -28,6 +28,7 @@ use crate::engine::gateway;
 use crate::engine::open_session::Offer;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{CacheEntry, Export, SolveRequest, SolveResult};
+use crate::fault::{Classified as _, Fault};
 use crate::oci::digest::Digest;
 use crate::plan::dockerfile::Compiled;
 
@@ -103,6 +104,16 @@ pub(super) enum Failed {
     Solve(SolveError),
     /// For another reason.
     Other(Failure),
+}
+
+impl Failed {
+    /// Whose fault it is.
+    pub(super) fn fault(&self) -> Fault {
+        match self {
+            Self::Solve(error) => error.fault(),
+            Self::Other(_) => Fault::Environment,
+        }
+    }
 }
 
 impl<'a> Solving<'a> {
