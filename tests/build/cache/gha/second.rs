@@ -138,3 +138,31 @@ fn what_a_build_does_not_read_stays_in_the_cache_that_it_writes() {
     let log = build(&lab, &reader, url, &[MAIN], &flags).stderr;
     assert!(is_cached(&log, "RUN head") && !is_cached(&log, "RUN wc"), "{log}");
 }
+
+#[test]
+fn an_image_is_put_together_from_githubs_cache_where_the_registry_has_its_layers() {
+    let Some(lab) = Lab::new("gha-assembled") else { return };
+    let Some(service) = Service::second(&["main,own=refs/heads/main,default=refs/heads/main"])
+    else {
+        return;
+    };
+    let (Some(writer), url) = (writer(), &service.urls[0]) else { return };
+    let (image, again) = (lab.direct("image"), lab.direct("again"));
+    let to = "type=gha,mode=max,scope=assembled";
+    build(
+        &lab,
+        writer,
+        url,
+        &[MAIN],
+        &["--push", "-t", &image, "--cache-to", to, "--strict-cache"],
+    );
+    let args = ["--builder=unix:///no/such/engine.sock", "--cache-from=type=gha,scope=assembled"];
+    let all = lab.arguments(&[&args[..], &["--push", "-t", &again]].concat());
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let env = runner(url, &token(&[MAIN]));
+    let env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let log = lab.project.with_env(&all, &env).ok().stderr;
+    assert!(log.contains("put together from `gha:"), "{log}");
+    let layers = |tag: &str| lab.registry.manifest(&lab.name, tag).json()["layers"].clone();
+    assert_eq!(layers("again"), layers("image"));
+}
