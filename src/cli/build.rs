@@ -42,7 +42,7 @@ use super::caching::{CacheArgs, Caches, Probing};
 use super::compilation;
 use super::display::Display;
 use super::explaining::Explaining;
-use super::report::{Failure, StdoutError};
+use super::report::Failure;
 use super::runtime;
 use super::source::Source;
 use crate::cache::predict::Prediction;
@@ -187,26 +187,6 @@ impl Build {
             let folder = std::path::absolute(&self.source.context).unwrap_or_default();
             folder.file_name().map_or_else(|| "build".into(), |n| n.to_string_lossy().into_owned())
         })
-    }
-
-    /// Writes the result files, and the image ID to stdout if that is asked for.
-    fn report(&self, built: &Built) -> Result<(), Failure> {
-        let response = &built.result.exporter_response;
-        if let Some(path) = &self.output.metadata_file {
-            let metadata = result::metadata(response, &built.solve_ref);
-            result::write(path, &format!("{metadata:#}"))?;
-        }
-        let id = result::image_id(response);
-        if let (Some(path), Some(id)) = (&self.output.iidfile, id) {
-            result::write(path, id)?;
-        }
-        if self.progress.quiet
-            && let Some(id) = id
-        {
-            use std::io::Write as _;
-            writeln!(std::io::stdout(), "{id}").map_err(|source| StdoutError { source })?;
-        }
-        Ok(())
     }
 }
 

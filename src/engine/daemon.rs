@@ -365,6 +365,31 @@ pub(super) fn log_end(path: &Path) -> String {
         let _ = file.read_to_end(&mut text);
     }
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
+    let lines = without_stacks(&text);
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+/// The lines of a log without Go's stack traces, which are pairs of a function and its indented place:
+/// the daemon ends with a long one, and what it means to say stands before that.
+fn without_stacks(log: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in log.lines() {
+        match line.starts_with('\t') {
+            true => drop(lines.pop()),
+            false => lines.push(line),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_ends_with_the_daemons_words_not_with_a_stack() {
+        let log = "level=info msg=a\nfailed to find runc binary\nexecutor.New\n\texecutor.go:97\nmain.main\n\tmain.go:488\n";
+        assert_eq!(without_stacks(log), ["level=info msg=a", "failed to find runc binary"]);
+        assert_eq!(without_stacks("\tno function\n"), [""; 0]);
+    }
 }

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use super::{Build, Built};
+use crate::cli::report::{Failure, StdoutError};
 use crate::fault::{Classified, Fault};
 use crate::oci::digest::Digest;
 use crate::oci::manifest::Descriptor;
@@ -22,6 +24,27 @@ pub(super) struct ResultError {
 impl Classified for ResultError {
     fn fault(&self) -> Fault {
         Fault::Environment
+    }
+}
+
+impl Build {
+    /// Writes the result files, and the image ID to stdout if that is asked for.
+    pub(super) fn report(&self, built: &Built) -> Result<(), Failure> {
+        let response = &built.result.exporter_response;
+        if let Some(path) = &self.output.metadata_file {
+            let metadata = metadata(response, &built.solve_ref);
+            write(path, &format!("{metadata:#}"))?;
+        }
+        let id = image_id(response);
+        if let (Some(path), Some(id)) = (&self.output.iidfile, id) {
+            write(path, id)?;
+        }
+        if self.progress.quiet
+            && let Some(id) = id
+        {
+            writeln!(std::io::stdout(), "{id}").map_err(|source| StdoutError { source })?;
+        }
+        Ok(())
     }
 }
 

@@ -215,6 +215,22 @@ fn a_daemon_is_not_held_up_by_layers_that_break() {
 }
 
 #[test]
+fn a_daemon_is_offered_the_layers_that_came() {
+    let (Some(broken), Some(reader)) = (Broken::filled("gha-one-layer"), fresh()) else { return };
+    // After the index one layer, whichever is asked for first; all results but its own rest on others, too.
+    broken.proxy.add(Rule::new("GET", "/download/").by(OURS).skip(1).times(1).status(404));
+    let out = broken.lab.project.path("out.tar").display().to_string();
+    let out = format!("type=oci,dest={out}");
+    let log = broken.build(&reader, &["--cache-from", "type=gha", "--output", &out]).stderr;
+    is_built_without("one layer", &log);
+    let layers = broken.proxy.seen_by(OURS, "GET", "/download/") - 1;
+    assert!(layers > 2, "{layers} layers were asked for");
+    // Nothing that the daemon took over rests on what is missing.
+    let log = broken.lab.build(&reader, &["--output", &out]).ok().stderr;
+    assert!(is_cached(&log, "RUN cat"), "{log}");
+}
+
+#[test]
 fn what_is_quiet_is_not_taken_for_a_cache_that_stands_still() {
     let (Some(broken), Some(reader)) = (Broken::filled("gha-quiet"), fresh()) else { return };
     let lab = &broken.lab;
