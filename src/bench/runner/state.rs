@@ -140,7 +140,13 @@ impl Runner<'_> {
         let Some(lab) = place.lab.as_ref().or(shared) else { return Ok(()) };
         match scenario.empty {
             None => Ok(()),
-            Some(Empty::All) => Ok(lab.prune(&[]).await?),
+            Some(Empty::All) => {
+                lab.prune(&[]).await?;
+                // What that and the last sample left to write is not for the next one to wait for; if the
+                // task cannot be joined, it just waits.
+                let _ = tokio::task::spawn_blocking(rustix::fs::sync).await;
+                Ok(())
+            }
             Some(Empty::Mounts) => Ok(lab.prune(&["type==exec.cachemount"]).await?),
         }
     }
