@@ -23,11 +23,12 @@ fn faults(at: u64) -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// One mount of its own in a registry that all cases share, and a proxy before that.
+/// One mount of its own in a repository of its own, and a proxy before the registry that all cases share.
 struct Case<'k> {
     kit: &'k Kit,
     dockerfile: String,
     out: String,
+    repository: String,
     proxy: Proxy,
 }
 
@@ -38,13 +39,15 @@ impl<'k> Case<'k> {
         let dockerfile = format!("{id}.Dockerfile");
         let own = COUNTER.replace("target=/kept", &format!("id=own{id},target=/kept"));
         kit.project.write(&dockerfile, &own);
-        Self { kit, dockerfile, out: format!("out{id}"), proxy: proxy::start(&kit.registry.host) }
+        let (out, repository) = (format!("out{id}"), format!("app/mounts{id}"));
+        Self { kit, dockerfile, out, repository, proxy: proxy::start(&kit.registry.host) }
     }
 
     /// Builds on `engine` with mounts behind `host`; returns the notes and how often the step has run.
     fn build(&self, engine: &Engine, host: &str, run: &str, args: &[&str]) -> (Vec<String>, usize) {
         // The id of a mount is in no key, so the step has to be another one.
-        let (mounts, run) = (format!("{host}/app/mounts"), format!("RUN={run} {}", self.out));
+        let mounts = format!("{host}/{}", self.repository);
+        let run = format!("RUN={run} {}", self.out);
         let own = ["-f", &self.dockerfile, "--builder", &engine.address, "--build-arg", &run];
         let kept = ["-o", &self.out, "--cache-mounts", &mounts];
         let log = self.kit.project.build(&[&own[..], &kept, args].concat()).ok().stderr;
@@ -59,7 +62,7 @@ impl<'k> Case<'k> {
         let seen = self.proxy.requests();
         let put = seen.iter().rev().find(|seen| seen.method == "PUT").expect("a saved mount");
         let tag = put.path.rsplit('/').next().expect("a tag").to_owned();
-        let manifest = self.kit.registry.manifest("app/mounts", &tag).body;
+        let manifest = self.kit.registry.manifest(&self.repository, &tag).body;
         (tag, manifest)
     }
 
@@ -123,7 +126,7 @@ fn a_mount_that_breaks_on_its_way_in_is_left_out() {
                 }
                 more => panic!("{what}: {more:?}"),
             }
-            assert_eq!(kit.registry.manifest("app/mounts", &tag).body, before, "{what}");
+            assert_eq!(kit.registry.manifest(&case.repository, &tag).body, before, "{what}");
             case.is_whole(&three, 2, &what);
         }
     });
@@ -160,7 +163,7 @@ fn a_mount_that_breaks_on_its_way_out_stays_as_it_was() {
             assert!(restored.contains("restored 1 files"), "{what}: {restored}");
             let line = "cache mount `/kept` is not saved: ";
             assert!(note.starts_with(line), "{what}: {note}");
-            let is_old = kit.registry.manifest("app/mounts", &tag).body == before;
+            let is_old = kit.registry.manifest(&case.repository, &tag).body == before;
             // An upload that broke after its last byte is complete at the registry.
             assert!(is_old || name == "reset", "{what}");
             case.is_whole(&three, if is_old { 2 } else { 3 }, &what);
@@ -215,7 +218,7 @@ fn a_mount_that_was_not_restored_does_not_take_the_place_of_what_is_kept() {
             assert!(notes[0].contains("is not restored: "), "{what}: {notes:?}");
             let line = "is not saved: what is kept of it could not be restored";
             assert!(notes[1].contains(line), "{what}: {notes:?}");
-            assert_eq!(kit.registry.manifest("app/mounts", &tag).body, before, "{what}");
+            assert_eq!(kit.registry.manifest(&case.repository, &tag).body, before, "{what}");
             case.is_whole(&three, 2, &what);
         }
     });
