@@ -80,7 +80,7 @@ impl Again {
         let locals = compiled.platforms.iter().flat_map(|platform| &platform.locals);
         self.wanted = locals.map(wanted).collect();
         let Some((received, looking)) = self.received.take() else { return true };
-        if self.wanted.iter().eq(received.files.keys()) && looking.is_same(&received, source).await
+        if self.wanted.iter().eq(received.files.keys()) && looking.meets(&received, source).await
         {
             self.unchanged = Some(received);
         }
@@ -146,7 +146,7 @@ impl Looking {
         Self::Begun(tokio::task::spawn_blocking(move || are_same(&files, &directories)))
     }
 
-    async fn is_same(self, received: &Received, source: &Source) -> bool {
+    async fn meets(self, received: &Received, source: &Source) -> bool {
         match self {
             Self::Later => are_same(&received.files, &source.directories),
             Self::Begun(looking) => looking.await.unwrap_or(false),
