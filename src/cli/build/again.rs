@@ -80,8 +80,7 @@ impl Again {
         let locals = compiled.platforms.iter().flat_map(|platform| &platform.locals);
         self.wanted = locals.map(wanted).collect();
         let Some((received, looking)) = self.received.take() else { return true };
-        if self.wanted.iter().eq(received.files.keys()) && looking.meets(&received, source).await
-        {
+        if self.wanted.iter().eq(received.files.keys()) && looking.meets(&received, source).await {
             self.unchanged = Some(received);
         }
         self.unchanged.is_some()
