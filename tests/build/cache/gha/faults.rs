@@ -1,11 +1,19 @@
 //! A service of version 2 that breaks, at each of its calls: the build succeeds and says so.
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use buildkit_rs_proto::moby::buildkit::v1::{SolveRequest, frontend};
+use prost::Message as _;
+use serde_json::{Value, json};
+use sha2::Digest as _;
 
 use super::{Service, runner, token};
 use crate::cache::kit::{Lab, fresh, is_cached, writer};
 use crate::kit::Ended;
 use crate::support::engine::Engine;
+use crate::support::http;
 use crate::support::proxy::{self, Fault, Proxy, Rule};
+use crate::support::tap::Tap;
 use crate::support::tool;
 
 const JOB: &str = "main,own=refs/heads/main,default=refs/heads/main";
@@ -48,6 +56,20 @@ impl Broken {
     fn build(&self, engine: &Engine, args: &[&str]) -> Ended {
         let address = engine.address.clone();
         self.run(&[&["--builder", &address], args].concat(), &[])
+    }
+
+    /// Where the service has the layer `digest`.
+    fn place_of(&self, digest: &str) -> String {
+        let key = format!("buildkit-blob-1-{digest}");
+        let version = format!("{:x}", sha2::Sha256::digest("|go-actionscache-1.0"));
+        let question = json!({ "key": key, "restore_keys": [key], "version": version }).to_string();
+        let call = "/twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL";
+        let token = format!("Bearer {}", self.token);
+        let headers = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
+        let host = &self.proxy.host;
+        let answer = http::request(host, None, "POST", call, &headers, question.as_bytes()).json();
+        let url = answer["signed_download_url"].as_str().expect("a place");
+        url.split_once(host.as_str()).expect("a place behind the proxy").1.to_owned()
     }
 
     /// Builds on the private engine, which comes from the tools of the tests.
@@ -217,17 +239,61 @@ fn a_daemon_is_not_held_up_by_layers_that_break() {
 #[test]
 fn a_daemon_is_offered_the_layers_that_came() {
     let (Some(broken), Some(reader)) = (Broken::filled("gha-one-layer"), fresh()) else { return };
-    // After the index one layer, whichever is asked for first; all results but its own rest on others, too.
-    broken.proxy.add(Rule::new("GET", "/download/").by(OURS).skip(1).times(1).status(404));
+    let tap = Tap::start(&broken.lab.project.path("tap.sock"), &reader.address);
+    // The layer of a command in the middle: what comes before it can be had.
+    broken.lab.fill("c");
+    let missing = broken.lab.layer("c");
+    broken.proxy.add(Rule::new("GET", &broken.place_of(&missing)).by(OURS).status(404));
     let out = broken.lab.project.path("out.tar").display().to_string();
     let out = format!("type=oci,dest={out}");
-    let log = broken.build(&reader, &["--cache-from", "type=gha", "--output", &out]).stderr;
+    let flags = ["--builder", &tap.address, "--cache-from", "type=gha", "--output", &out];
+    let log = broken.run(&flags, &[]).stderr;
     is_built_without("one layer", &log);
-    let layers = broken.proxy.seen_by(OURS, "GET", "/download/") - 1;
-    assert!(layers > 2, "{layers} layers were asked for");
+    assert!(log.contains(&format!("failed to fetch {missing}: ")), "{log}");
+    assert!(is_cached(&log, "COPY file") && !is_cached(&log, "RUN head"), "{log}");
+    // The engine would count on it: it is never told of it, but of those that came.
+    let layers = offered_layers(&tap);
+    let fetched = broken.proxy.requests();
+    let fetched = fetched.iter().filter(|seen| seen.path.contains("/download/") && !seen.faulty);
+    assert!(!layers.contains(&missing), "{missing}: {layers:?}");
+    // One of them is the index.
+    assert_eq!(layers.len(), fetched.count() - 1, "{layers:?}");
     // Nothing that the daemon took over rests on what is missing.
     let log = broken.lab.build(&reader, &["--output", &out]).ok().stderr;
     assert!(is_cached(&log, "RUN cat"), "{log}");
+}
+
+/// The layers in the manifest of the one cache that the build through `tap` has offered.
+fn offered_layers(tap: &Tap) -> BTreeSet<String> {
+    let offered: BTreeSet<String> = tap
+        .messages()
+        .iter()
+        .flat_map(|message| {
+            // A build of several solves names its caches in each.
+            let one = SolveRequest::decode(&message[..]).ok().and_then(|solve| solve.cache);
+            let each = frontend::SolveRequest::decode(&message[..]).unwrap_or_default();
+            let one = one.unwrap_or_default().imports.into_iter().map(|import| import.attrs);
+            one.chain(each.cache_imports.into_iter().map(|import| import.attrs))
+        })
+        .filter_map(|mut attributes| attributes.remove("digest"))
+        .collect();
+    let [digest] = &Vec::from_iter(offered)[..] else { panic!("not one cache was offered") };
+    // It goes to the engine inside of the session, and is short enough for one piece.
+    let start = br#"{"schemaVersion":"#;
+    let sent = tap.sent();
+    let manifests = sent.iter().flat_map(|sent| {
+        let starts = sent.windows(start.len()).enumerate().filter(|(_, part)| part == start);
+        starts.filter_map(|(at, _)| {
+            let mut values = serde_json::Deserializer::from_slice(&sent[at..]).into_iter::<Value>();
+            let manifest = values.next()?.ok()?;
+            let text = &sent[at..at + values.byte_offset()];
+            let found = format!("sha256:{:x}", sha2::Sha256::digest(text));
+            (found == *digest).then_some(manifest)
+        })
+    });
+    let manifest = manifests.last().expect("the manifest that was offered");
+    let layers = manifest["layers"].as_array().expect("layers").iter();
+    layers.map(|layer| layer["digest"].as_str().expect("a digest").to_owned()).collect()
 }
 
 #[test]
