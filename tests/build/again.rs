@@ -4,8 +4,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::kit::{Ended, Project, files_of};
-use crate::support::engine::{self, Options};
+use crate::support::engine::{self, Engine, Options};
 
 /// What the engine says when it compares files with its copy.
 const SYNC: &str = "transferring ";
@@ -166,6 +168,93 @@ fn an_engine_that_has_forgotten_is_sent_the_files() {
     std::fs::rename(socket(&other), socket(&engine)).expect("the other's socket");
     sent(project.build(&first));
     unsent(project.build(&first));
+}
+
+/// What happens to an engine between two builds of the same files.
+#[derive(Clone, Copy, Debug)]
+enum Between {
+    Nothing,
+    /// It is stopped in good order and started again.
+    Restart,
+    /// It is killed and started again.
+    Kill,
+    /// It is stopped, and started again without its state.
+    Empty,
+    /// `buildctl prune --all`.
+    Prune,
+}
+
+impl Between {
+    fn happens_to(self, engine: Engine) -> Engine {
+        match self {
+            Self::Nothing => engine,
+            Self::Restart => engine.restarted(|_| {}),
+            Self::Kill => {
+                let pid = i32::try_from(engine.pid()).ok().and_then(Pid::from_raw);
+                kill_process(pid.expect("a process"), Signal::KILL).expect("killed");
+                engine.restarted(|_| {})
+            }
+            Self::Empty => engine.restarted(|root| {
+                std::fs::remove_dir_all(root).expect("its state");
+            }),
+            Self::Prune => {
+                prune(&engine.address);
+                engine
+            }
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_was_away_has_the_files_or_is_sent_them() {
+    use Between::{Empty, Kill, Prune, Restart};
+    for between in [Restart, Kill, Empty, Prune] {
+        let Some(engine) = engine::start(Options::default()) else { return };
+        let Some(project) = project(DOCKERFILE) else { return };
+        let args = ["--builder".to_owned(), engine.address.clone()];
+        let args = args.each_ref().map(String::as_str);
+        let with_output = [&args[..], &["--output", "type=tar,dest=out.tar"]].concat();
+        settle(&project, &args);
+        let _engine = between.happens_to(engine);
+        // The new step needs the files themselves.
+        project.write("Dockerfile", &format!("{DOCKERFILE}COPY src /again\n"));
+        let log = project.build(&with_output).ok().stderr;
+        let is_empty = matches!(between, Empty | Prune);
+        assert_eq!(log.contains(SYNC), is_empty, "{between:?}: {log}");
+        let files = files_of(&project.path("out.tar"));
+        for (path, content) in [("src/a", "one"), ("again/a", "one"), ("again/b", "two")] {
+            assert_eq!(files[path], content.as_bytes(), "{between:?}: {path}");
+        }
+        unsent(project.build(&args));
+        project.write("src/a", "ONE");
+        assert_eq!(contents(&project, &args)["again/a"], b"ONE", "{between:?}");
+    }
+}
+
+#[test]
+fn what_another_transfer_has_taken_over_is_not_served() {
+    use Between::{Kill, Nothing, Restart};
+    let stages = |one: &str| {
+        format!("FROM scratch AS one\nCOPY src /src\n{one}FROM scratch AS two\nCOPY more /more\n")
+    };
+    for between in [Nothing, Restart, Kill] {
+        let Some(engine) = engine::start(Options::default()) else { return };
+        let Some(project) = project(&stages("")) else { return };
+        let builder = ["--builder".to_owned(), engine.address.clone()];
+        let builder = builder.each_ref().map(String::as_str);
+        let [one, two] =
+            ["--target=one", "--target=two"].map(|stage| [&builder[..], &[stage]].concat());
+        settle(&project, &one);
+        // The engine has one copy of the context: now it holds the files of `two` alone.
+        settle(&project, &two);
+        let _engine = between.happens_to(engine);
+        project.write("Dockerfile", &stages("COPY src /again\n"));
+        let files = contents(&project, &one);
+        for (path, content) in [("src/a", "one"), ("again/a", "one"), ("again/b", "two")] {
+            assert_eq!(files[path], content.as_bytes(), "{between:?}: {path}");
+        }
+        assert!(!files.contains_key("again/c"), "{between:?}");
+    }
 }
 
 fn prune(address: &str) {

@@ -14,7 +14,18 @@ pub struct Engine {
     pub address: String,
     /// Its state folder.
     pub root: PathBuf,
+    command: Invocation,
     process: Watched,
+}
+
+/// How the daemon is started, each time.
+#[derive(Debug)]
+struct Invocation {
+    program: PathBuf,
+    args: Vec<OsString>,
+    env: Vec<(&'static str, OsString)>,
+    /// What goes with the daemon.
+    folder: PathBuf,
 }
 
 /// How an own engine differs from the shared one.
@@ -81,24 +92,50 @@ pub fn start(options: Options) -> Option<Engine> {
         .map(OsString::from),
     );
     args.extend(options.args.into_iter().map(OsString::from));
-    let notify = folder.join("notify.sock");
-    let ready = UnixDatagram::bind(&notify).expect("a readiness socket");
     let mut env = options.env;
-    env.push(("NOTIFY_SOCKET", notify.into_os_string()));
     env.push(("TMPDIR", scratch.into_os_string()));
     let (program, args) = as_this_user(buildkitd, args)?;
-    let process = Watched::spawn(&program, &args, &env, Some(&folder));
-    let sender = process.sender();
-    std::thread::spawn(move || {
-        let mut message = [0; 64];
-        while ready.recv(&mut message).is_ok_and(|read| !message[..read].starts_with(b"READY=1")) {}
-        let _ = sender.send(Event::Ready);
-    });
-    process.wait_for("the engine to be ready", |event| matches!(event, Event::Ready).then_some(()));
-    Some(Engine { address, root, process })
+    let command = Invocation { program, args, env, folder };
+    let process = command.run();
+    Some(Engine { address, root, command, process })
+}
+
+impl Invocation {
+    /// Starts the daemon and waits until it is ready.
+    fn run(&self) -> Watched {
+        let notify = self.folder.join("notify.sock");
+        // The one of the daemon before.
+        let _ = std::fs::remove_file(&notify);
+        let ready = UnixDatagram::bind(&notify).expect("a readiness socket");
+        let mut env = self.env.clone();
+        env.push(("NOTIFY_SOCKET", notify.into_os_string()));
+        let process = Watched::spawn(&self.program, &self.args, &env, Some(&self.folder));
+        let sender = process.sender();
+        std::thread::spawn(move || {
+            let mut message = [0; 64];
+            while ready
+                .recv(&mut message)
+                .is_ok_and(|read| !message[..read].starts_with(b"READY=1"))
+            {}
+            let _ = sender.send(Event::Ready);
+        });
+        let is_ready = |event: &Event| matches!(event, Event::Ready).then_some(());
+        process.wait_for("the engine to be ready", is_ready);
+        process
+    }
 }
 
 impl Engine {
+    /// Stops the daemon, has `between` do something to its state, and starts it again at the same address.
+    #[must_use]
+    pub fn restarted(self, between: impl FnOnce(&Path)) -> Self {
+        let Self { address, root, command, process } = self;
+        process.end_and_keep();
+        between(&root);
+        let process = command.run();
+        Self { address, root, command, process }
+    }
+
     /// What the daemon has logged so far.
     pub fn log(&self) -> String {
         self.process.log()

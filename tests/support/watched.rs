@@ -5,7 +5,7 @@
 //! pipe that only the test binary holds: at its end, by exit or by SIGKILL, the kernel closes the
 //! pipe and the shell stops the process and removes its folder.
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -22,12 +22,12 @@ dir=$1; shift
 pid=$!
 echo "$pid"
 exec >/dev/null 2>&1
-read -r _
+read -r word
 kill -TERM "$pid"
 ( sleep 15; kill -KILL "$pid" ) & killer=$!
 wait "$pid"
 kill "$killer"
-[ -z "$dir" ] || rm -rf --one-file-system "$dir"
+[ -z "$dir" ] || [ "$word" = keep ] || rm -rf --one-file-system "$dir"
 "#;
 
 /// What a watched process has done.
@@ -112,6 +112,12 @@ impl Watched {
             }
             assert!(!matches!(event, Event::Ended), "ended before {what}:\n{}", self.log());
         }
+    }
+
+    /// Stops it, waits for its end, and leaves its folder to whoever goes on with it.
+    pub fn end_and_keep(mut self) {
+        let hold = self.hold.as_mut().expect("a process under watch");
+        hold.write_all(b"keep\n").expect("the shell reads");
     }
 
     /// What the process has printed so far.

@@ -186,3 +186,46 @@ fn place(state: &StateDir, args: &Build, source: &Source) -> Place {
     }
     Place::of(&state.root().join("contexts"), parts.iter().map(Vec::as_slice))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::digest::Digest;
+
+    fn files(text: &str) -> BTreeMap<Wanted, Fingerprint> {
+        let wanted = Wanted { name: "context".into(), ..Wanted::default() };
+        BTreeMap::from([(wanted, Fingerprint { digest: Digest::of(text.as_bytes()), entries: 1 })])
+    }
+
+    /// The session that the next build names, after one that named `earlier` and sent `sent`.
+    fn next(sent: &BTreeMap<Wanted, Option<Fingerprint>>, fault: Option<Fault>) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let place = || Place::of(folder.path(), [&b"build"[..]]);
+        place().keep("earlier", files("one")).unwrap();
+        let unchanged = place().read();
+        assert!(unchanged.is_some());
+        let again = Again {
+            place: Some(place()),
+            unchanged,
+            wanted: files("one").into_keys().collect(),
+            synced: Synced::of(sent.clone()),
+            ..Again::default()
+        };
+        again.keep("own", fault);
+        place().read().map(|received| received.session)
+    }
+
+    #[test]
+    fn a_session_is_not_named_again_when_other_files_were_sent_for_it() {
+        let sent = |text| files(text).into_iter().map(|(wanted, print)| (wanted, Some(print)));
+        let earlier = Some("earlier".to_owned());
+        assert_eq!(next(&BTreeMap::new(), None), earlier, "nobody asked");
+        assert_eq!(next(&sent("one").collect(), None), earlier);
+        assert_eq!(next(&sent("two").collect(), None), None);
+        let vague = files("one").into_keys().map(|wanted| (wanted, None)).collect();
+        assert_eq!(next(&vague, None), None, "they could change unnoticed");
+        // A step that failed has the same files; an engine that failed may be confused.
+        assert_eq!(next(&sent("one").collect(), Some(Fault::Build)), earlier);
+        assert_eq!(next(&sent("one").collect(), Some(Fault::Environment)), None);
+    }
+}

@@ -61,6 +61,12 @@ pub fn fingerprint(root: &Path, wanted: &Wanted) -> Result<Fingerprint, SessionE
 pub struct Synced(Arc<Mutex<BTreeMap<Wanted, Option<Fingerprint>>>>);
 
 impl Synced {
+    /// Transfers that have announced these.
+    #[cfg(test)]
+    pub(crate) fn of(announced: BTreeMap<Wanted, Option<Fingerprint>>) -> Self {
+        Self(Arc::new(Mutex::new(announced)))
+    }
+
     /// Notes what a transfer has announced, which is nothing to go by if it is `None` or differs
     /// from what an earlier one has.
     pub(super) fn note(&self, wanted: Wanted, print: Option<Fingerprint>) {
