@@ -3,9 +3,12 @@
 //! The command is one exec op: the image is its root file system, the working tree a writable mount.
 //! The engine exports the difference between the tree before and after as layers, whiteouts included,
 //! which [`crate::output::changes`] applies to the disk.
+mod graph;
+mod ignored;
+mod image;
+
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command as Program, Stdio};
+use std::path::PathBuf;
 
 use buildkit_rs_proto::pb;
 use clap::Args;
@@ -14,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{EngineArgs, SecretArgs};
 use super::builder::{self, Builder};
-use super::image::local_store;
 use super::report::Failure;
 use super::{compilation, runtime, session};
 use crate::cache::rest::{self, Base};
@@ -24,14 +26,12 @@ use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{Export, ExportTarget, SolveRequest, SolveResult, solve};
 use crate::engine::status::StatusEvent;
 use crate::fault::{Classified, Fault};
-use crate::oci::digest::Digest;
-use crate::oci::platform::Platform;
 use crate::oci::reference::{ImageReference, ReferenceError};
-use crate::oci::store::StoreError;
 use crate::output::changes::{Changes, Tree};
 use crate::plan::llb::session::in_session;
-use crate::plan::llb::wire;
 use crate::plan::pattern::{PatternError, Patterns};
+use graph::RUN_NAME;
+use ignored::ignored_by_git;
 
 /// Run a command in an image over the working tree
 ///
@@ -103,13 +103,6 @@ impl Classified for RunError {
     }
 }
 
-/// An image as a source op, and what its config says of commands.
-struct Image {
-    source: pb::SourceOp,
-    env: Vec<String>,
-    user: String,
-}
-
 impl Run {
     pub(super) fn run(self) -> Result<(), Failure> {
         if !self.workdir.starts_with('/') {
@@ -162,106 +155,6 @@ impl Run {
         builder.release().await;
         solved?;
         Ok(Tree::new(self.directory.clone(), patterns).apply(&archive)?)
-    }
-
-    /// Finds the image: in the local store, else in its registry.
-    async fn image(
-        &self,
-        reference: &ImageReference,
-        registry: &crate::oci::registry::Client,
-        session: SessionBuilder,
-    ) -> Result<(Image, Option<Base>, SessionBuilder), Failure> {
-        const STORE: &str = "images";
-        let platform = Platform::host();
-        let store = local_store()?;
-        match store.find(reference) {
-            Ok(found) => {
-                let digest = found.descriptor.digest;
-                let config = super::images::layout_config(store.root(), digest, &platform)
-                    .map_err(|reason| RunError::Stored { image: self.image.clone(), reason })?;
-                let attrs = [
-                    ("oci.session".to_owned(), session.session_id().to_owned()),
-                    ("oci.store".to_owned(), STORE.to_owned()),
-                ];
-                let source = pb::SourceOp {
-                    identifier: format!("oci-layout://{}@{digest}", reference.name()),
-                    attrs: attrs.into(),
-                };
-                let session = session.layout(STORE, store.root());
-                let base = Base { layout: store.root().to_owned(), digest, platform };
-                Ok((Image::new(source, &config)?, Some(base), session))
-            }
-            Err(StoreError::NoImage(_)) => {
-                let resolved = registry.resolve(reference, &platform).await?;
-                let pinned = reference.clone().with_digest(resolved.root.digest);
-                let source = pb::SourceOp {
-                    identifier: format!("docker-image://{pinned}"),
-                    attrs: Default::default(),
-                };
-                Ok((Image::new(source, &resolved.config)?, None, session))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The graph: image and tree, the command, and the difference that it makes to the tree.
-    fn definition(&self, image: Image, session: &str, hidden: &[String]) -> pb::Definition {
-        let platform = pb::Platform::from(&Platform::host());
-        let tree = pb::SourceOp {
-            identifier: "local://context".to_owned(),
-            attrs: [
-                ("local.session".to_owned(), session.to_owned()),
-                ("local.sharedkeyhint".to_owned(), "run".to_owned()),
-                ("local.excludepatterns".to_owned(), serde_json::json!(hidden).to_string()),
-            ]
-            .into(),
-        };
-        let mut graph = Graph::default();
-        let tree = graph.add(Vec::new(), pb::op::Op::Source(tree), None, "load working tree");
-        let root = pb::op::Op::Source(image.source.clone());
-        let name = format!("load {}", self.image);
-        let root = graph.add(Vec::new(), root, Some(platform.clone()), &name);
-        let exec = pb::op::Op::Exec(self.exec(&image));
-        let exec = graph.add(vec![(root, 0), (tree, 0)], exec, Some(platform), RUN_NAME);
-        let diff = pb::DiffOp {
-            lower: Some(pb::LowerDiffInput { input: 0 }),
-            upper: Some(pb::UpperDiffInput { input: 1 }),
-        };
-        let inputs = vec![(tree, 0), (exec, 1)];
-        let diff = graph.add(inputs, pb::op::Op::Diff(diff), None, "compare working trees");
-        // It runs because it was asked to run, whatever the cache says.
-        graph.metadata.entry(exec.to_string()).or_default().ignore_cache = true;
-        graph.finish(diff)
-    }
-
-    fn exec(&self, image: &Image) -> pb::ExecOp {
-        let mount = |input, dest: &str, output| pb::Mount {
-            input,
-            dest: dest.to_owned(),
-            output,
-            ..Default::default()
-        };
-        let mut env = image.env.clone();
-        for variable in &self.env {
-            match variable.split_once('=') {
-                Some(_) => env.push(variable.clone()),
-                None => {
-                    env.extend(std::env::var(variable).map(|value| format!("{variable}={value}")))
-                }
-            }
-        }
-        pb::ExecOp {
-            meta: Some(pb::Meta {
-                args: self.command.clone(),
-                env,
-                cwd: self.workdir.clone(),
-                user: image.user.clone(),
-                remove_mount_stubs_recursive: true,
-                ..Default::default()
-            }),
-            mounts: vec![mount(0, "/", 0), mount(1, &self.workdir, 1)],
-            ..Default::default()
-        }
     }
 
     /// Runs the command; a second time when the engine could not go on fetching the image, which it does
@@ -327,10 +220,7 @@ impl Run {
     }
 }
 
-/// The name of the command's vertex, by which its output is told from the rest.
-const RUN_NAME: &str = "run command";
-
-/// Writes the command's output through, and what fails or takes long besides.
+/// Writes the command's output through, and nothing else of what the engine tells.
 async fn pass_through(mut events: mpsc::Receiver<StatusEvent>) {
     let mut command = None;
     while let Some(event) = events.recv().await {
@@ -358,125 +248,4 @@ fn print_changes(changes: &Changes) -> Result<(), Failure> {
         printed.map_err(|source| super::report::StdoutError { source })?;
     }
     Ok(())
-}
-
-/// Asks Git which files of `directory` it ignores; nothing where there is no repository.
-fn ignored_by_git(directory: &Path) -> Result<Vec<String>, RunError> {
-    let listed = Program::new("git")
-        .args(["-C".as_ref(), directory.as_os_str()])
-        .args(["ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z"])
-        .stderr(Stdio::null())
-        .output();
-    let output = match listed {
-        Ok(output) if output.status.success() => output,
-        // No Git, or no repository: then nothing is ignored.
-        Ok(_) => return Ok(Vec::new()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(RunError::Git(error.to_string())),
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    let paths = text.split('\0').filter(|path| !path.is_empty());
-    Ok(paths.map(|path| escaped(path.trim_end_matches('/'))).collect())
-}
-
-/// A path as a pattern that matches it alone.
-fn escaped(path: &str) -> String {
-    let mut pattern = String::with_capacity(path.len());
-    for c in path.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '!') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
-}
-
-impl Image {
-    fn new(source: pb::SourceOp, config: &[u8]) -> Result<Self, RunError> {
-        #[derive(Default, serde::Deserialize)]
-        #[serde(rename_all = "PascalCase", default)]
-        struct Runtime {
-            env: Option<Vec<String>>,
-            user: Option<String>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Config {
-            #[serde(default)]
-            config: Runtime,
-        }
-        let config: Config =
-            serde_json::from_slice(config).map_err(|source| RunError::Config { source })?;
-        let Runtime { env, user } = config.config;
-        Ok(Self { source, env: env.unwrap_or_default(), user: user.unwrap_or_default() })
-    }
-}
-
-/// A definition in the making.
-#[derive(Default)]
-struct Graph {
-    ops: Vec<bytes::Bytes>,
-    metadata: std::collections::BTreeMap<String, pb::OpMetadata>,
-}
-
-impl Graph {
-    fn add(
-        &mut self,
-        inputs: Vec<(Digest, i64)>,
-        op: pb::op::Op,
-        platform: Option<pb::Platform>,
-        name: &str,
-    ) -> Digest {
-        let input =
-            |(digest, index): (Digest, i64)| pb::Input { digest: digest.to_string(), index };
-        let op = pb::Op {
-            inputs: inputs.into_iter().map(input).collect(),
-            platform,
-            constraints: Some(pb::WorkerConstraints::default()),
-            op: Some(op),
-        };
-        let bytes = wire::encode_op(&op);
-        let digest = Digest::of(&bytes);
-        self.ops.push(bytes.into());
-        let metadata = self.metadata.entry(digest.to_string()).or_default();
-        metadata.description.insert("llb.customname".to_owned(), name.to_owned());
-        digest
-    }
-
-    fn finish(mut self, result: Digest) -> pb::Definition {
-        let input = pb::Input { digest: result.to_string(), index: 0 };
-        let terminal = pb::Op { inputs: vec![input], ..Default::default() };
-        self.ops.push(wire::encode_op(&terminal).into());
-        pb::Definition { def: self.ops, metadata: self.metadata, source: None }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_becomes_a_pattern_of_itself() {
-        for path in ["a/b", "we[i]rd*?", "!not", "back\\slash"] {
-            let patterns = Patterns::parse([escaped(path)]).unwrap();
-            assert!(patterns.matches(path.as_bytes()), "{path}");
-            assert!(!patterns.matches(b"other"), "{path}");
-        }
-    }
-
-    #[test]
-    fn git_names_what_it_ignores() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(ignored_by_git(folder.path()).unwrap(), Vec::<String>::new());
-        let git = |line: &[&str]| {
-            let status = Program::new("git").arg("-C").arg(folder.path()).args(line).status();
-            assert!(status.unwrap().success());
-        };
-        git(&["init", "-q"]);
-        fs_err::write(folder.path().join(".gitignore"), "/target\n*.log\n").unwrap();
-        fs_err::create_dir(folder.path().join("target")).unwrap();
-        for file in ["target/x", "a.log", "kept"] {
-            fs_err::write(folder.path().join(file), "").unwrap();
-        }
-        assert_eq!(ignored_by_git(folder.path()).unwrap(), ["a.log", "target"]);
-    }
 }
