@@ -4,6 +4,8 @@
 //! engine resolves with its own mirrors and credentials, or a graph that one of its frontends
 //! makes need the gateway: the build is opened without a graph, the client solves, asks and at
 //! last returns a result through the [`Bridge`], and the exporters get that.
+mod result;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -26,10 +28,10 @@ use super::solve::{CacheEntry, SolveRequest, SolveResult, SolveSource};
 use super::status::StatusEvent;
 use crate::fault::chain;
 
+pub use result::{ClientResult, PlatformResult};
+
 /// The metadata key that ties a call to its build.
 const BUILD_KEY: &str = "buildkit-controlapi-buildid";
-/// The key of an image's config among a result's metadata.
-const IMAGE_CONFIG: &str = "containerimage.config";
 
 /// A build whose frontend is the client.
 #[derive(Clone, Debug)]
@@ -57,25 +59,6 @@ pub struct FrontendResult {
     pub metadata: BTreeMap<String, Bytes>,
 }
 
-/// What the client returns to the exporters.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ClientResult {
-    refs: BTreeMap<String, SolveRef>,
-    single: bool,
-    metadata: BTreeMap<String, Bytes>,
-}
-
-/// One platform's part of an image.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlatformResult {
-    /// The platform.
-    pub platform: pb::Platform,
-    /// Its file system.
-    pub solved: SolveRef,
-    /// Its image config as JSON.
-    pub config: Bytes,
-}
-
 /// An image as the engine resolves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedImage {
@@ -83,96 +66,6 @@ pub struct ResolvedImage {
     pub digest: String,
     /// Its config as JSON.
     pub config: Bytes,
-}
-
-impl ClientResult {
-    /// An image; with more than one platform an index of images.
-    #[must_use]
-    pub fn image(platforms: Vec<PlatformResult>) -> Self {
-        let mut result = Self { single: platforms.len() == 1, ..Self::default() };
-        let mut ids = Vec::new();
-        for PlatformResult { platform, solved, config } in platforms {
-            let id = platform_id(&platform);
-            let key = if result.single {
-                IMAGE_CONFIG.to_owned()
-            } else {
-                format!("{IMAGE_CONFIG}/{id}")
-            };
-            result.metadata.insert(key, config);
-            ids.push(serde_json::json!({ "ID": id, "Platform": platform_json(&platform) }));
-            result.refs.insert(id, solved);
-        }
-        let ids = serde_json::json!({ "Platforms": ids }).to_string();
-        result.metadata.insert("refs.platforms".to_owned(), ids.into());
-        result
-    }
-
-    /// Files alone.
-    #[must_use]
-    pub fn files(solved: SolveRef) -> Self {
-        let refs = [(String::new(), solved)].into();
-        Self { refs, single: true, metadata: BTreeMap::new() }
-    }
-
-    /// Several results that no exporter looks at, for caches alone.
-    #[must_use]
-    pub fn parts(solved: Vec<SolveRef>) -> Self {
-        let named = solved.into_iter().enumerate().map(|(number, part)| (number.to_string(), part));
-        let refs: BTreeMap<_, _> = named.collect();
-        // The engine takes several results for platforms, and wants to know which; nobody looks.
-        let platform = platform_json(&pb::Platform {
-            os: "linux".into(),
-            architecture: "amd64".into(),
-            ..Default::default()
-        });
-        let ids = refs.keys().map(|id| serde_json::json!({ "ID": id, "Platform": platform }));
-        let ids = serde_json::json!({ "Platforms": ids.collect::<Vec<_>>() }).to_string();
-        let metadata = BTreeMap::from([("refs.platforms".to_owned(), ids.into())]);
-        Self { refs, single: false, metadata }
-    }
-
-    /// Adds what exporters and attestations read.
-    #[must_use]
-    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        self.metadata.insert(key.into(), value.into());
-        self
-    }
-
-    fn into_wire(self) -> wire::Result {
-        let refs =
-            self.refs.into_iter().map(|(id, solved)| (id, wire::Ref { id: solved.id, def: None }));
-        let result = if self.single {
-            refs.map(|(_, solved)| wire::result::Result::Ref(solved)).next()
-        } else if refs.len() > 0 {
-            Some(wire::result::Result::Refs(wire::RefMap { refs: refs.collect() }))
-        } else {
-            None
-        };
-        wire::Result { metadata: self.metadata, result, ..Default::default() }
-    }
-}
-
-/// A platform's id: `os/architecture[/variant]`.
-fn platform_id(platform: &pb::Platform) -> String {
-    let mut id = format!("{}/{}", platform.os, platform.architecture);
-    if !platform.variant.is_empty() {
-        id.push('/');
-        id.push_str(&platform.variant);
-    }
-    id
-}
-
-fn platform_json(platform: &pb::Platform) -> serde_json::Value {
-    let mut json = serde_json::json!({ "architecture": platform.architecture, "os": platform.os });
-    for (key, value) in [("os.version", &platform.os_version), ("variant", &platform.variant)] {
-        if !value.is_empty() {
-            json[key] = value.as_str().into();
-        }
-    }
-    if !platform.os_features.is_empty() {
-        json["os.features"] = platform.os_features.clone().into();
-    }
-    json
 }
 
 /// Builds what `frontend` returns.
@@ -220,7 +113,7 @@ where
         .run(request, events, cancel, async |wire| {
             let mut build = std::pin::pin!(client.solve(wire));
             let drive = async {
-                let returned = match frontend(&bridge).await {
+                match frontend(&bridge).await {
                     Ok(result) => bridge.finish(Ok(result)).await,
                     Err(error) => {
                         let told = chain(&error);
@@ -228,9 +121,7 @@ where
                         *own.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                         bridge.finish(Err(told)).await
                     }
-                };
-                // Without it the build cannot end; its own status then says why.
-                returned
+                }
             };
             let mut drive = std::pin::pin!(drive);
             tokio::select! {
@@ -241,6 +132,7 @@ where
                         Err(tonic::Status::cancelled("the build was given up"))
                     }
                     Ok(()) => build.await,
+                    // Without the frontend's part the build cannot end.
                     Err(status) => Err(status),
                 },
             }
@@ -403,42 +295,5 @@ impl Bridge {
             }
         };
         self.calls.clone().r#return(self.request(request)).await.map(drop)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn part(os: &str, architecture: &str, variant: &str) -> PlatformResult {
-        let platform = pb::Platform {
-            os: os.into(),
-            architecture: architecture.into(),
-            variant: variant.into(),
-            ..Default::default()
-        };
-        let solved = SolveRef { id: format!("ref-{architecture}"), definition: None };
-        PlatformResult { platform, solved, config: Bytes::from_static(b"{}") }
-    }
-
-    #[test]
-    fn one_platform_is_an_image() {
-        let result = ClientResult::image(vec![part("linux", "amd64", "")]).into_wire();
-        assert!(
-            matches!(&result.result, Some(wire::result::Result::Ref(one)) if one.id == "ref-amd64")
-        );
-        assert!(result.metadata.contains_key("containerimage.config"));
-    }
-
-    #[test]
-    fn several_platforms_are_an_index() {
-        let parts = vec![part("linux", "amd64", ""), part("linux", "arm", "v7")];
-        let result = ClientResult::image(parts).into_wire();
-        let Some(wire::result::Result::Refs(refs)) = &result.result else { panic!("{result:?}") };
-        assert_eq!(refs.refs.keys().collect::<Vec<_>>(), ["linux/amd64", "linux/arm/v7"]);
-        assert!(result.metadata.contains_key("containerimage.config/linux/arm/v7"));
-        let platforms: serde_json::Value =
-            serde_json::from_slice(&result.metadata["refs.platforms"]).unwrap();
-        assert_eq!(platforms["Platforms"][1]["Platform"]["variant"], "v7");
     }
 }
