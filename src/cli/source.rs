@@ -2,7 +2,9 @@
 //!
 //! The options are kept in the `key=value` form in which buildx sends them, so that one text serves
 //! kitwright's own compiler and, with `--frontend`, the engine's.
+mod ignored;
 mod layout;
+mod named;
 mod options;
 mod stdin;
 
@@ -11,8 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::SourceArgs;
 use crate::fault::{Classified, Fault};
-use crate::plan::dockerfile::ignore::{self, IgnoreError};
-use layout::tagged_digest;
+use crate::plan::dockerfile::ignore::IgnoreError;
 use options::options;
 use stdin::{is_archive, read_stdin, unpack};
 
@@ -186,79 +187,6 @@ impl Source {
         Ok(())
     }
 
-    fn named_context(&mut self, value: &str) -> Result<(), SourceError> {
-        const FLAG: &str = "--build-context";
-        let split =
-            value.split_once('=').filter(|(name, source)| !name.is_empty() && !source.is_empty());
-        let (name, place) =
-            split.ok_or_else(|| flag(FLAG, value, "it is written `NAME=SOURCE`"))?;
-        let name = context_name(name);
-        let key = format!("context:{name}");
-        if let Some(layout) = place.strip_prefix("oci-layout://") {
-            let store = format!("kitwright-{}", self.layouts.len());
-            let reference = self.layout_reference(&name, layout, &store)?;
-            self.options.insert(key, reference);
-        } else if is_remote(place)
-            || place.starts_with("docker-image://")
-            || place.starts_with("target:")
-        {
-            self.options.insert(key, place.to_owned());
-        } else {
-            self.named_directory(&name, place)?;
-        }
-        Ok(())
-    }
-
-    /// Replaces the layout's folder by the name under which the session offers it, and a tag by the
-    /// digest that it stands for now.
-    fn layout_reference(
-        &mut self,
-        name: &str,
-        layout: &str,
-        store: &str,
-    ) -> Result<String, SourceError> {
-        let failed = |source| SourceError::NamedContext {
-            name: name.to_owned(),
-            value: format!("oci-layout://{layout}"),
-            source,
-        };
-        let (rest, digest) = match layout.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest.to_owned())),
-            None => (layout, None),
-        };
-        let (path, tag) = match rest.rsplit_once(':') {
-            Some((path, tag)) if !tag.contains('/') => (path, tag),
-            _ => (rest, "latest"),
-        };
-        let digest = match digest {
-            Some(digest) => digest,
-            None => tagged_digest(Path::new(path), tag).map_err(failed)?,
-        };
-        self.layouts.insert(store.to_owned(), PathBuf::from(path));
-        Ok(format!("oci-layout://{store}@{digest}"))
-    }
-
-    fn named_directory(&mut self, name: &str, place: &str) -> Result<(), SourceError> {
-        let path = PathBuf::from(place);
-        let failed = |source| SourceError::NamedContext {
-            name: name.to_owned(),
-            value: place.to_owned(),
-            source,
-        };
-        if !fs_err::metadata(&path).map_err(failed)?.is_dir() {
-            return Err(failed(std::io::ErrorKind::NotADirectory.into()));
-        }
-        // The main context and the Dockerfile are offered under these names.
-        let local = match name {
-            "context" | "dockerfile" => format!("_{name}"),
-            _ => name.to_owned(),
-        };
-        self.options.insert(format!("context:{name}"), format!("local:{local}"));
-        self.options.insert(format!("sharedkey:localdir:{name}"), base_name(&path));
-        self.directories.insert(local, path);
-        Ok(())
-    }
-
     /// Whether the directories will still be there for the next build.
     pub(super) const fn keeps_directories(&self) -> bool {
         self._unpacked.is_none()
@@ -283,52 +211,6 @@ impl Source {
         }
         Ok(Some(folder))
     }
-
-    /// Where the ignore file lies that bears the Dockerfile's name.
-    fn ignore_file_beside(&self) -> Option<PathBuf> {
-        let mut name = self.dockerfile.path.as_ref()?.as_os_str().to_owned();
-        name.push(".dockerignore");
-        Some(PathBuf::from(name))
-    }
-
-    /// The patterns of files that the main context leaves out: from the file beside the Dockerfile
-    /// that bears its name, else from the one in the context.
-    pub(super) fn ignored_patterns(&self) -> Result<Vec<String>, SourceError> {
-        let beside = self.ignore_file_beside();
-        let inside = self.context.as_ref().map(|context| context.join(".dockerignore"));
-        for path in beside.into_iter().chain(inside) {
-            if let Some(patterns) = patterns_of(path)? {
-                return Ok(patterns);
-            }
-        }
-        Ok(Vec::new())
-    }
-
-    /// The patterns of files that named contexts leave out, by the context's name.
-    pub(super) fn named_ignored_patterns(
-        &self,
-    ) -> Result<BTreeMap<String, Vec<String>>, SourceError> {
-        let mut patterns = BTreeMap::new();
-        for (name, path) in self.directories.iter().filter(|(name, _)| *name != "context") {
-            if let Some(found) = patterns_of(path.join(".dockerignore"))? {
-                patterns.insert(name.trim_start_matches('_').to_owned(), found);
-            }
-        }
-        Ok(patterns)
-    }
-}
-
-/// Reads an ignore file, if there is one.
-fn patterns_of(path: PathBuf) -> Result<Option<Vec<String>>, SourceError> {
-    let text = match fs_err::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(SourceError::IgnoreFile { path, source }),
-    };
-    match ignore::parse(&text) {
-        Ok(patterns) => Ok(Some(patterns)),
-        Err(source) => Err(SourceError::IgnorePattern { path, source }),
-    }
 }
 
 fn is_remote(text: &str) -> bool {
@@ -345,15 +227,6 @@ fn base_name(path: &Path) -> String {
 fn lower_case(path: PathBuf) -> PathBuf {
     let lower = path.with_file_name("dockerfile");
     if !path.exists() && lower.exists() { lower } else { path }
-}
-
-/// The name of a context that stands for an image is compared in its familiar form.
-fn context_name(name: &str) -> String {
-    let name = name.to_lowercase();
-    match crate::oci::reference::ImageReference::parse(&name) {
-        Ok(reference) => reference.familiar().trim_end_matches(":latest").to_owned(),
-        Err(_) => name,
-    }
 }
 
 #[cfg(test)]
