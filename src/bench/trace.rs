@@ -1,11 +1,19 @@
 //! Where the time of a build went, from the status messages that every client writes with
 //! `--progress=rawjson`.
-use std::collections::{BTreeMap, BTreeSet};
+mod critical_path;
+mod log;
+mod phase;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use super::sample::Steps;
+use critical_path::critical_path;
+use log::{Vertex, messages};
+use phase::Phase;
+
+pub use phase::{BOOT, IMAGE_EXPORT, PHASES};
 
 /// What a build did when.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,142 +27,6 @@ pub struct Trace {
     pub chain: Vec<(String, f64)>,
     /// Steps that ran, and those that the cache had.
     pub steps: Steps,
-}
-
-/// The phase in which the image is exported.
-pub const IMAGE_EXPORT: &str = "image export";
-
-/// The phase in which an engine is started, by the client or for it.
-pub const BOOT: &str = "boot";
-
-/// The names of all phases, in their usual order.
-pub const PHASES: [&str; 11] = [
-    Phase::Boot.name(),
-    Phase::Plan.name(),
-    Phase::Probe.name(),
-    Phase::Submit.name(),
-    Phase::Import.name(),
-    Phase::Context.name(),
-    Phase::Steps.name(),
-    Phase::ImageExport.name(),
-    Phase::CacheExport.name(),
-    Phase::LookUp.name(),
-    Phase::End.name(),
-];
-
-/// A part of a build that is told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Boot,
-    Plan,
-    Probe,
-    Submit,
-    Import,
-    Context,
-    Steps,
-    ImageExport,
-    CacheExport,
-    LookUp,
-    End,
-}
-
-impl Phase {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Boot => BOOT,
-            Self::Plan => "plan",
-            Self::Probe => "probe",
-            Self::Submit => "submit",
-            Self::Import => "import",
-            Self::Context => "context",
-            Self::Steps => "steps",
-            Self::ImageExport => IMAGE_EXPORT,
-            Self::CacheExport => "cache export",
-            Self::LookUp => "look-up",
-            Self::End => "end",
-        }
-    }
-
-    /// The phase of a vertex of this name.
-    fn of(name: &str) -> Self {
-        let begins = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
-        if begins(&["importing cache"]) {
-            Self::Import
-        } else if begins(&[
-            "exporting cache",
-            "exporting to GitHub Actions Cache",
-            "preparing build cache",
-        ]) {
-            Self::CacheExport
-        } else if begins(&[
-            "exporting",
-            "pushing",
-            "sending tarball",
-            "copying files",
-            "importing to",
-        ]) {
-            Self::ImageExport
-        } else if begins(&["[internal] load build context", "[context "])
-            || name.ends_with("load from client")
-        {
-            Self::Context
-        } else if begins(&["[internal]", "resolve image config"]) {
-            Self::Plan
-        } else {
-            Self::Steps
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Line {
-    #[serde(default)]
-    vertexes: Vec<Message>,
-    /// Kitwright's own work, which only it tells.
-    #[serde(default)]
-    phases: Vec<Own>,
-}
-
-#[derive(Deserialize)]
-struct Own {
-    name: String,
-    started: Timestamp,
-    completed: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    digest: String,
-    #[serde(default)]
-    inputs: Vec<String>,
-    #[serde(default)]
-    name: String,
-    started: Option<Timestamp>,
-    completed: Option<Timestamp>,
-    #[serde(default)]
-    cached: bool,
-}
-
-#[derive(Debug, Default)]
-struct Vertex {
-    name: String,
-    inputs: Vec<String>,
-    cached: bool,
-    /// When it worked, by start: a vertex rests while it waits for others.
-    intervals: BTreeMap<Timestamp, Option<Timestamp>>,
-}
-
-impl Vertex {
-    fn intervals(&self) -> impl Iterator<Item = (f64, f64)> {
-        let ended = |(from, to): (&Timestamp, &Option<Timestamp>)| {
-            to.map(|to| (seconds(*from), seconds(to)))
-        };
-        self.intervals.iter().filter_map(ended)
-    }
-
-    fn duration(&self) -> f64 {
-        covered(self.intervals().collect())
-    }
 }
 
 /// Reads the log of a client that ran from `began` to `ended`, in seconds since 1970.
@@ -207,70 +79,6 @@ pub fn read(log: &str, began: f64, ended: f64) -> Trace {
             cached: vertices.values().filter(worked).filter(|vertex| vertex.cached).count(),
         },
     }
-}
-
-fn messages(log: &str) -> (BTreeMap<String, Vertex>, Vec<Own>) {
-    let mut vertices: BTreeMap<String, Vertex> = BTreeMap::new();
-    let mut own = Vec::new();
-    for line in log.lines().filter(|line| line.starts_with('{')) {
-        let Ok(line) = serde_json::from_str::<Line>(line) else { continue };
-        own.extend(line.phases);
-        for message in line.vertexes {
-            let vertex = vertices.entry(message.digest).or_default();
-            vertex.name = message.name;
-            vertex.cached |= message.cached;
-            if !message.inputs.is_empty() {
-                vertex.inputs = message.inputs;
-            }
-            if let Some(started) = message.started {
-                let end = vertex.intervals.entry(started).or_default();
-                *end = message.completed.or(*end);
-            }
-        }
-    }
-    (vertices, own)
-}
-
-/// The longest way through the graph, and what is longest on it.
-fn critical_path(vertices: &BTreeMap<String, Vertex>) -> (Option<f64>, Vec<(String, f64)>) {
-    const SHOWN: usize = 5;
-    let mut lengths: BTreeMap<&str, (f64, Option<&str>)> = BTreeMap::new();
-    // A chain may have more vertices than the stack has room for calls.
-    let mut open: Vec<&str> = vertices.keys().map(String::as_str).collect();
-    let mut entered: BTreeSet<&str> = BTreeSet::new();
-    while let Some(digest) = open.pop() {
-        if lengths.contains_key(digest) {
-            continue;
-        }
-        let vertex = &vertices[digest];
-        let known = || vertex.inputs.iter().filter(|input| vertices.contains_key(*input));
-        let missing: Vec<&str> =
-            known().map(String::as_str).filter(|input| !lengths.contains_key(input)).collect();
-        if !missing.is_empty() && entered.insert(digest) {
-            open.push(digest);
-            open.extend(missing);
-            continue;
-        }
-        let longest = known()
-            .filter_map(|input| lengths.get(input.as_str()).map(|found| (found.0, input.as_str())))
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let length = vertex.duration() + longest.map_or(0.0, |(length, _)| length);
-        lengths.insert(digest, (length, longest.map(|(_, input)| input)));
-    }
-    let last = lengths.iter().max_by(|a, b| a.1.0.total_cmp(&b.1.0));
-    let Some((last, (length, _))) = last.filter(|(_, (length, _))| *length > 0.0) else {
-        return (None, Vec::new());
-    };
-    let mut chain = Vec::new();
-    let mut next = Some(*last);
-    while let Some(digest) = next {
-        chain.push((vertices[digest].name.clone(), vertices[digest].duration()));
-        next = lengths[digest].1;
-    }
-    chain.retain(|(_, seconds)| *seconds > 0.0);
-    chain.sort_by(|a, b| b.1.total_cmp(&a.1));
-    chain.truncate(SHOWN);
-    (Some(*length), chain)
 }
 
 /// The stretches between the intervals that none of them covers.
