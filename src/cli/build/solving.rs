@@ -1,36 +1,31 @@
 //! Solves a build, and solves it again without a cache that broke.
+mod attempt;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use buildkit_rs_proto::pb;
-use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
-
-use super::events::{Lens, observed};
 use super::fetching::{self, Fetched};
 use super::graphs::Graphs;
-use super::guard::Guard;
 use super::holding::Held;
 use super::mounts::{Filling, Mounts};
 use super::staging::Staging;
 use super::{Job, Plan, native};
 use crate::cache::faults::{self, Import};
 use crate::cache::github::layers::Layers;
+use crate::cache::hierarchy;
 use crate::cache::probe::{Answer, ProbedRef};
-use crate::cache::watch::{Stall, Watch};
-use crate::cache::{hierarchy, importing};
+use crate::cache::watch::Watch;
 use crate::cli::builder::Builder;
 use crate::cli::report::Failure;
 use crate::engine::client::Client;
 use crate::engine::failure::SolveError;
-use crate::engine::gateway;
 use crate::engine::open_session::Offer;
 use crate::engine::session::SessionBuilder;
 use crate::engine::solve::{CacheEntry, Export, SolveRequest, SolveResult};
 use crate::fault::{Classified as _, Fault};
 use crate::oci::digest::Digest;
-use crate::plan::dockerfile::Compiled;
+
+pub(super) use attempt::{Ended, Work};
 
 /// How often results of a cache that broke are run before the build fails for them.
 const ANEW_TRIES: u32 = 3;
@@ -73,29 +68,6 @@ pub(super) struct Solving<'a> {
     pub(super) is_deaf: bool,
     /// The build after its end, for the exports of caches.
     pub(super) held: Option<Held>,
-}
-
-/// What one solve is for.
-#[derive(Default)]
-pub(super) struct Work {
-    /// Where the result goes.
-    pub exports: Vec<Export>,
-    /// Which caches are written.
-    pub caches: Vec<CacheEntry>,
-    /// Shows nothing but the export of a cache, under this name, and makes no attestations.
-    pub only: Option<String>,
-    /// What is solved instead of the whole plan.
-    pub parts: Vec<pb::Definition>,
-}
-
-/// How a solve ended that failed.
-pub(super) enum Ended {
-    /// As the engine says.
-    Failed(SolveError),
-    /// It was stopped because a cache does not come.
-    Stalled(Vec<Stall>),
-    /// The engine itself is gone.
-    Gone(Failure),
 }
 
 /// Why a build failed.
@@ -279,149 +251,6 @@ impl<'a> Solving<'a> {
             let line = format!("building on without the cache `{name}`: {reason}");
             self.job.display.note(line).await;
         }
-    }
-
-    /// Solves once.
-    pub(super) async fn attempt(
-        &mut self,
-        work: Work,
-        builder: &mut Builder,
-        watch: &Watch,
-        cancel: &CancellationToken,
-    ) -> (String, Result<SolveResult, Ended>) {
-        let request = self.request(&work);
-        let through_gateway = match self.plan {
-            Plan::Native(compiled, _) => self.needs_gateway(compiled, &work),
-            Plan::Frontend(..) => false,
-        };
-        let solve_ref = request.solve_ref.clone();
-        let mut lens = Lens {
-            round: self.round,
-            graphs: self.graphs.clone(),
-            done: self.done.clone(),
-            export: work.only.clone(),
-            known: self.knows_files && self.round == 0,
-        };
-        lens.done.insert(importing::vertex());
-        let (events, observer) = observed(watch, lens, self.job.display.news());
-        let stop = cancel.child_token();
-        let limit = self.job.args.faults.cache_stall_timeout;
-        let is_held = self.held.is_some();
-        let (mut session, holding) = match self.held.take() {
-            Some(Held { session, holding }) => (session, Some(holding)),
-            None => {
-                let session = self.offer.open(&self.client, self.graphs.session.clone());
-                let holding = self.hold(session.id(), &work, watch);
-                (session, holding)
-            }
-        };
-        let guarded = if self.is_guarded { request.cache_imports.clone() } else { Vec::new() };
-        let guard = Guard::new(guarded, watch, limit, session.hurry());
-        let deaf = session.deaf();
-        let solving = async {
-            let (open, client) = (&mut session, &self.client);
-            let result = match self.plan {
-                _ if !work.parts.is_empty() => {
-                    let imports = request.cache_imports.clone();
-                    let parts = work.parts.iter().map(|part| self.graphs.of(part.clone()));
-                    let parts = parts.collect();
-                    gateway::build_in(open, client, request, events, &stop, async |bridge| {
-                        guard.wait(bridge).await?;
-                        native::parts(bridge, parts, &imports).await
-                    })
-                    .await
-                }
-                Plan::Native(compiled, _) if through_gateway => {
-                    let flat = Staging::flat(request.cache_imports.iter().cloned());
-                    let is_staged = native::needs_gateway(compiled) && !is_held;
-                    let order = match work.only.is_none() || is_staged {
-                        true => (&self.graphs, &self.staging, self.filling.as_ref(), &guard),
-                        false => (&self.graphs, &flat, None, &guard),
-                    };
-                    native::build(open, client, request, events, &stop, compiled, order).await
-                }
-                _ => open.solve(request, events, &stop).await,
-            };
-            match holding {
-                Some(holding) if result.is_ok() => (result, Some(Held { session, holding })),
-                _ => (session.end_with(result).await, None),
-            }
-        };
-        let mut stalls = None;
-        let (result, held) = {
-            let mut solving = std::pin::pin!(solving);
-            let private = builder.is_private();
-            tokio::select! {
-                result = solving.as_mut() => result,
-                found = self.stalled(watch, limit, private) => {
-                    if found.iter().any(|stall| matches!(stall, Stall::Manifest(_))) {
-                        // It would not hear that it is to stop.
-                        return (solve_ref, Err(Ended::Stalled(found)));
-                    }
-                    stalls = Some(found);
-                    stop.cancel();
-                    solving.await
-                }
-                error = builder.lost() => return (solve_ref, Err(Ended::Gone(error.into()))),
-            }
-        };
-        self.held = held;
-        // All that the engine said is known and shown before anybody goes by it.
-        let _ = observer.await;
-        let stuck = guard.stuck();
-        self.is_deaf |= deaf.load(Ordering::Relaxed);
-        let result = match result {
-            Ok(result) => Ok(result),
-            Err(SolveError::Cancelled) if !stuck.is_empty() && !cancel.is_cancelled() => {
-                Err(Ended::Stalled(stuck))
-            }
-            Err(SolveError::Cancelled) if stalls.is_some() && !cancel.is_cancelled() => {
-                Err(Ended::Stalled(stalls.unwrap_or_default()))
-            }
-            Err(error) => Err(match builder.why(&error).await {
-                Some(cause) => Ended::Gone(cause),
-                None => Ended::Failed(error),
-            }),
-        };
-        (solve_ref, result)
-    }
-
-    fn needs_gateway(&self, compiled: &Compiled, work: &Work) -> bool {
-        let ordered = self.filling.is_some() || self.staging.is_staged();
-        native::needs_gateway(compiled)
-            || (ordered && work.only.is_none())
-            || (self.is_guarded && !self.imports.is_empty() && self.held.is_none())
-    }
-
-    fn request(&self, work: &Work) -> SolveRequest {
-        let attestations = &self.job.request.attestations;
-        let mut request = match self.plan {
-            Plan::Frontend(name, options) => SolveRequest::frontend(name, options.clone()),
-            Plan::Native(compiled, _) => {
-                let graph = match &compiled.platforms[..] {
-                    [only] if !self.needs_gateway(compiled, work) => {
-                        self.graphs.marshal(&only.definition)
-                    }
-                    _ => Bytes::new(),
-                };
-                native::request(graph, attestations)
-            }
-        };
-        if work.only.is_some() {
-            request.frontend_options.retain(|name, _| !name.starts_with("attest:"));
-        }
-        request.exports = work.exports.iter().map(Export::again).collect();
-        if self.held.is_none() {
-            request.cache_imports = self.staging.imports();
-            if work.only.is_some() {
-                let whole = |import| fetching::whole(import, &self.layers);
-                request.cache_imports = request.cache_imports.into_iter().map(whole).collect();
-            }
-        }
-        request.cache_exports.clone_from(&work.caches);
-        request.internal = self.internal || work.only.is_some();
-        request.entitlements.clone_from(&self.job.request.entitlements);
-        request
     }
 
     /// What the probe of a cache that is read has found.
