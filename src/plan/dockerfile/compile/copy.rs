@@ -8,7 +8,7 @@ use super::super::path;
 use super::super::url::Url;
 use super::chmod::Mode;
 use super::context::git_source;
-use super::dispatch::{file_node, owner};
+use super::file_op::{file_node, owner};
 use super::run::inline_file;
 use super::{Command, CompileErrorKind, Compiler, StageId, location};
 use crate::oci::digest::Digest;
@@ -154,8 +154,7 @@ impl<'a> Compiler<'a> {
             request.owner = Some(owner(&request.chown, base));
         }
         let command = request.command;
-        let code = &command.instruction.origin.code;
-        request.name = self.command_name(id, command, code, &request.state);
+        request.name = self.command_name(id, command, &request.state.env);
         let mut actions = Vec::new();
         for at in 0..request.files.paths.len() {
             let path = request.files.paths[at].clone();
@@ -211,15 +210,8 @@ impl<'a> Compiler<'a> {
         metadata.progress_group = weak;
         let op = Op::File { base: None, actions };
         let copy = self.graph.add(file_node(op, metadata, request.command.lines));
-        self.stage_mut(id).step -= usize::from(self.stage(id).steps != 0);
         let command = request.command;
-        let code = &command.instruction.origin.code;
-        let expanded = self.lexer.expand(code, &request.state.env);
-        let name = super::text::uppercase_first_word(expanded.as_deref().unwrap_or(code));
-        let platform = super::dispatch::platform_or_default(self.stage(id));
-        let name = format!("LINK {name}");
-        let env = &request.state.env;
-        let name = self.name_step(id, &name, Some(&platform), env, command.is_trigger);
+        let name = self.link_name(id, command, &request.state.env);
         let mut metadata = self.copy_metadata(id, name);
         metadata.progress_group = strong;
         metadata.caps.insert(caps::MERGE_OP);

@@ -27,12 +27,14 @@ use image::Image;
 mod args;
 mod base;
 mod chmod;
+mod config;
 mod context;
 mod copy;
 mod dispatch;
 mod epoch;
 mod error;
 mod expose;
+mod file_op;
 mod finish;
 mod image;
 mod mounts;
@@ -41,6 +43,8 @@ mod run;
 mod signal;
 mod stages;
 mod text;
+mod variables;
+mod workdir;
 
 pub use error::{CompileError, CompileErrorKind};
 

@@ -1,9 +1,41 @@
 //! The names that progress output shows.
-use super::{Compiler, StageId};
+use super::{Command, Compiler, StageId, text};
 use crate::oci::platform::Platform;
 use crate::plan::llb::EnvList;
 
 impl Compiler<'_> {
+    /// The name of the step that `command` is, with its variables expanded as far as that goes.
+    pub(super) fn command_name(
+        &mut self,
+        id: StageId,
+        command: &Command<'_>,
+        env: &EnvList,
+    ) -> String {
+        let name = self.expanded_code(command, env);
+        let platform = self.stage(id).platform.clone().unwrap_or_default();
+        self.name_step(id, &name, Some(&platform), env, command.is_trigger)
+    }
+
+    /// The name of what lays a linked copy over the files of its stage; it has the copy's number.
+    pub(super) fn link_name(
+        &mut self,
+        id: StageId,
+        command: &Command<'_>,
+        env: &EnvList,
+    ) -> String {
+        let name = format!("LINK {}", self.expanded_code(command, env));
+        let stage = self.stage_mut(id);
+        stage.step -= usize::from(stage.steps != 0);
+        let platform = stage.platform.clone().unwrap_or_default();
+        self.name_step(id, &name, Some(&platform), env, command.is_trigger)
+    }
+
+    fn expanded_code(&self, command: &Command<'_>, env: &EnvList) -> String {
+        let code = &command.instruction.origin.code;
+        let expanded = self.lexer.expand(code, env);
+        text::uppercase_first_word(expanded.as_deref().unwrap_or(code))
+    }
+
     /// Counts a step of a stage and puts stage and number in front of `text`.
     ///
     /// A stage without steps has no numbers.
