@@ -7,7 +7,8 @@
 //! finds every result where it is.
 //!
 //! A hold that comes too late would be a build like any other. Whether it came in time the daemon tells:
-//! vertices that the two builds share began at the same instant.
+//! vertices that the two builds share began at the same instant, and of others each begins after that.
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use buildkit_rs_proto::moby::buildkit::v1 as control;
@@ -24,7 +25,7 @@ use super::status::{self, StatusEvent};
 use crate::oci::digest::Digest;
 
 /// What is held, and where.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Subject {
     /// The session of the build, which has to stay open: what is loaded from a cache is fetched through it.
     pub session: String,
@@ -78,12 +79,16 @@ async fn hold(
     let taking = async {
         let taken = async {
             for graph in subject.graphs {
-                bridge.solve(graph, &[], true).await.ok()?;
+                bridge.solve(graph, &[], true).await.map_err(drop)?;
             }
-            Some(())
+            Ok(())
         };
-        let (taken, shared) = tokio::join!(taken, shares(&client, solve_ref.clone(), began));
-        let _ = tell.send(taken.is_some() && shared);
+        let shared = async {
+            let shared = shares(&client, solve_ref.clone(), began).await;
+            shared.then_some(()).ok_or(())
+        };
+        // Of a graph that is refused nothing more is told.
+        let _ = tell.send(tokio::try_join!(taken, shared).is_ok());
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -96,7 +101,8 @@ async fn hold(
 /// Whether the vertices of `began` began at the same time in the build `solve_ref`; waits for news of
 /// each.
 ///
-/// One that has begun again is told of with all its beginnings.
+/// One that has begun again is told of with all its beginnings, the first one first. So one that begins later
+/// than it should without having begun then is another one.
 async fn shares(
     client: &Client,
     solve_ref: String,
@@ -108,11 +114,15 @@ async fn shares(
     while !began.is_empty() {
         let Ok(Some(message)) = messages.message().await else { return false };
         for event in status::events(message) {
-            if let StatusEvent::Vertex(vertex) = event
-                && vertex.started.is_some()
-                && vertex.started == began.get(&vertex.digest).copied()
-            {
-                began.remove(&vertex.digest);
+            let StatusEvent::Vertex(vertex) = event else { continue };
+            let (Some(expected), Some(started)) = (began.get(&vertex.digest), vertex.started)
+            else {
+                continue;
+            };
+            match started.cmp(expected) {
+                Ordering::Less => {}
+                Ordering::Equal => drop(began.remove(&vertex.digest)),
+                Ordering::Greater => return false,
             }
         }
     }

@@ -70,6 +70,10 @@ fn unchanged_files_are_not_compared_again() {
     settle(&project, &[]);
     sent(project.build_with_env(&[], &[("KITWRIGHT_ALWAYS_SYNC", "true")]));
     sent(project.build(&["--no-cache"]));
+    project.write("Dockerfile", "FROM scratch AS one\nCOPY src /src\nFROM one\nCOPY more /more\n");
+    settle(&project, &[]);
+    sent(project.build(&["--no-cache-filter", "one"]));
+    settle(&project, &[]);
     sent(project.build(&["--cache-to", "type=local,dest=cache"]));
     unsent(project.build(&[]));
 }
@@ -113,6 +117,8 @@ fn paths_that_are_copied_again_come_as_they_are() {
     settle(&project, &[]);
     project.write("Dockerfile", "FROM scratch\nCOPY more /more\n");
     assert_eq!(contents(&project, &[])["more/c"], b"three");
+    // That they are others is no reason to forget them.
+    unsent(project.build(&[]));
     // While nobody asked for it, it changed.
     project.write("src/a", "ONE");
     project.write("Dockerfile", DOCKERFILE);
@@ -121,24 +127,27 @@ fn paths_that_are_copied_again_come_as_they_are() {
     // What is left out counts, too.
     project.write(".dockerignore", "src/b\n");
     assert!(!contents(&project, &[]).contains_key("src/b"));
+    settle(&project, &[]);
 }
 
 #[test]
 fn stages_and_named_contexts_are_known_each() {
     let Some(project) = project(
         "FROM scratch AS one\nCOPY src /src\nFROM scratch AS two\nCOPY more /more\n\
-         COPY --from=extra . /extra\n",
+         COPY --from=extra . /extra\nFROM scratch AS three\nCOPY more /three\n",
     ) else {
         return;
     };
     project.write("extra/f", "one");
-    let [one, two] = [["--target=one"], ["--target=two"]];
+    let [one, two, three] = [["--target=one"], ["--target=two"], ["--target=three"]];
     let extra = format!("extra={}", project.path("extra").display());
     let two = [&two[..], &["--build-context", &extra]].concat();
     settle(&project, &one);
     settle(&project, &two);
+    settle(&project, &three);
     unsent(project.build(&one));
     unsent(project.build(&two));
+    unsent(project.build(&three));
     project.write("extra/f", "ONE");
     assert_eq!(contents(&project, &two)["extra/f"], b"ONE");
     unsent(project.build(&one));

@@ -8,6 +8,7 @@ mod connect;
 mod export;
 mod failure;
 mod gateway;
+mod hold;
 mod lab;
 mod services;
 mod transfer;

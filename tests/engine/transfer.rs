@@ -4,10 +4,17 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 use std::path::Path;
 use std::process::Command;
 
+use buildkit_rs_proto::moby::buildkit::v1::BytesMessage;
+use kitwright::engine::connect::connect;
 use kitwright::engine::failure::SolveError;
-use kitwright::engine::session::SessionError;
+use kitwright::engine::session::filesync::fingerprint::{Synced, Wanted};
+use kitwright::engine::session::{SessionBuilder, SessionError};
+use kitwright::engine::solve::SolveRequest;
+use prost::Message as _;
 
-use crate::lab::{client, round_trip};
+use crate::lab::{Graph, build, client, round_trip};
+use crate::support::engine;
+use crate::support::tap::Tap;
 
 /// What is compared of a file: mode, size, modification time, and its content or target.
 type Facts = BTreeMap<String, (u32, u64, i64, i64, Vec<u8>)>;
@@ -216,6 +223,37 @@ async fn a_second_transfer_brings_changes_and_deletions() {
     };
     assert!(files(from.path()) == files(to.path()));
     assert_eq!(names(from.path()), names(to.path()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_are_offered_as_those_of_an_earlier_session() {
+    let Some(engine) = engine::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "x").unwrap();
+    let tap = Tap::start(&folder.path().join("tap.sock"), &engine.address);
+    let client = connect(&tap.address.parse().unwrap()).await.unwrap();
+    let earlier = SessionBuilder::new().session_id().to_owned();
+    let synced = Synced::default();
+    let session = SessionBuilder::new().directory("context", folder.path());
+    let session = session.noting(synced.clone()).in_place_of(Some(earlier.clone()));
+    let mut graph = Graph::default();
+    let source = graph.source("local://context", &[("local.session", &earlier)]);
+    let request = SolveRequest::definition(graph.finish(&source));
+    build(&client, request, session).await.0.unwrap();
+    // Without it the daemon would turn to the build's own session in the end.
+    assert_eq!(sessions(&tap), 2);
+    let noted: Vec<Wanted> = synced.taken().into_keys().collect();
+    assert_eq!(noted, [Wanted { name: "context".into(), ..Wanted::default() }]);
+}
+
+/// How many sessions were opened through `tap`.
+fn sessions(tap: &Tap) -> usize {
+    // Who opens one is the server in it, which begins with its settings.
+    let is_session = |message: &Vec<u8>| {
+        let message = BytesMessage::decode(&message[..]).unwrap_or_default();
+        message.data.get(3..9) == Some(&[4, 0, 0, 0, 0, 0])
+    };
+    tap.messages().iter().filter(|message| is_session(message)).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
