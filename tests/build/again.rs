@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kit::{Ended, Project, files_of};
 use crate::support::engine::{self, Engine, Options};
+use crate::support::tap::Tap;
 
 /// What the engine says when it compares files with its copy.
 const SYNC: &str = "transferring ";
@@ -264,6 +265,21 @@ fn what_another_transfer_has_taken_over_is_not_served() {
         }
         assert!(!files.contains_key("again/c"), "{between:?}");
     }
+}
+
+#[test]
+fn forgotten_files_are_sent_under_the_name_by_which_they_are_asked_for() {
+    let Some(engine) = engine::start(Options::default()) else { return };
+    let Some(project) = project(DOCKERFILE) else { return };
+    // Nothing copies the socket.
+    let tap = Tap::start(&project.path("tap.sock"), &engine.address);
+    let args = ["--builder", tap.address.as_str()];
+    settle(&project, &args);
+    prune(&engine.address);
+    let before = tap.sessions();
+    sent(project.build(&args));
+    // The engine waits for the earlier session before it turns to the build's own.
+    assert_eq!(tap.sessions() - before, 2);
 }
 
 fn prune(address: &str) {

@@ -9,6 +9,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use buildkit_rs_proto::moby::buildkit::v1::BytesMessage;
+use prost::Message as _;
+
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A frame's head: three bytes of length, type, flags, four bytes of stream.
@@ -52,6 +55,16 @@ impl Tap {
     /// The first message of each stream.
     pub fn messages(&self) -> Vec<Vec<u8>> {
         self.sent().iter().flat_map(|sent| first_messages(sent)).collect()
+    }
+
+    /// How many sessions were opened.
+    pub fn sessions(&self) -> usize {
+        // Who opens one is the server in it, which begins with its settings.
+        let is_session = |message: &Vec<u8>| {
+            let message = BytesMessage::decode(&message[..]).unwrap_or_default();
+            message.data.get(3..HEAD) == Some(&[4, 0, 0, 0, 0, 0])
+        };
+        self.messages().iter().filter(|message| is_session(message)).count()
     }
 }
 
