@@ -16,6 +16,9 @@ use std::time::Duration;
 
 mod relay;
 
+/// Longer than any client waits that gives up at all.
+const STUCK: Duration = Duration::from_secs(60);
+
 /// What goes wrong with a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -135,6 +138,9 @@ struct State {
     closed: AtomicBool,
     frozen: Mutex<bool>,
     thawed: Condvar,
+    /// How many requests that were never answered their clients have given up.
+    given_up: Mutex<usize>,
+    gives_up: Condvar,
 }
 
 /// A running proxy; it stops when dropped.
@@ -159,6 +165,8 @@ pub fn start(upstream: &str) -> Proxy {
         closed: AtomicBool::new(false),
         frozen: Mutex::new(true),
         thawed: Condvar::new(),
+        given_up: Mutex::new(0),
+        gives_up: Condvar::new(),
     });
     std::thread::spawn({
         let state = Arc::clone(&state);
@@ -219,6 +227,21 @@ impl Proxy {
     /// Bytes that clients have sent through.
     pub fn bytes_up(&self) -> u64 {
         self.state.up.load(Ordering::SeqCst)
+    }
+
+    /// Waits until clients have given up so many requests that were never answered.
+    ///
+    /// # Panics
+    ///
+    /// When they have not within a minute.
+    pub fn wait_until_given_up(&self, requests: usize) {
+        let given_up = self.state.given_up.lock().expect("no handler died");
+        let (given_up, waited) = self
+            .state
+            .gives_up
+            .wait_timeout_while(given_up, STUCK, |given_up| *given_up < requests)
+            .expect("no handler died");
+        assert!(!waited.timed_out(), "{given_up} requests were given up: {:?}", self.requests());
     }
 
     /// Goes away: every later connection is refused.

@@ -20,7 +20,7 @@ impl State {
             Some(Fault::Status(code, headers, text)) => {
                 return answer(&mut client, *code, headers, text);
             }
-            Some(Fault::NoAnswer) => return self.stall(),
+            Some(Fault::NoAnswer) => return self.leave_unanswered(&client),
             Some(Fault::Delay(time)) => std::thread::sleep(*time),
             Some(Fault::LastAnswer) => self.leave(),
             _ => {}
@@ -181,6 +181,22 @@ impl State {
             _ => {}
         }
         End::Close
+    }
+
+    /// Takes all that the client sends and answers nothing.
+    fn leave_unanswered(&self, client: &TcpStream) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut client = client;
+                let _ = std::io::copy(&mut client, &mut std::io::sink());
+                if *self.frozen.lock().expect("no handler died") {
+                    *self.given_up.lock().expect("no handler died") += 1;
+                    self.gives_up.notify_all();
+                }
+            });
+            self.stall();
+            let _ = client.shutdown(Shutdown::Both);
+        });
     }
 
     fn stall(&self) {

@@ -21,6 +21,14 @@ const JOB: &str = "main,own=refs/heads/main,default=refs/heads/main";
 const OURS: &str = "kitwright";
 /// What BuildKit's client of Azure's blobs calls itself.
 const AZURE: &str = "azsdk-go-azblob";
+/// What an engine asks the service for when it writes a cache.
+const CALLS_OF_EXPORTS: [(&str, &str); 4] = [
+    ("POST", "GetCacheEntryDownloadURL"),
+    ("POST", "CreateCacheEntry"),
+    ("PUT", "/upload/"),
+    ("POST", "FinalizeCacheEntryUpload"),
+];
+
 struct Broken {
     lab: Lab,
     proxy: Proxy,
@@ -316,12 +324,7 @@ fn what_is_quiet_is_not_taken_for_a_cache_that_stands_still() {
 
 #[test]
 fn a_second_service_that_breaks_while_it_is_written() {
-    for (method, path) in [
-        ("POST", "GetCacheEntryDownloadURL"),
-        ("POST", "CreateCacheEntry"),
-        ("PUT", "/upload/"),
-        ("POST", "FinalizeCacheEntryUpload"),
-    ] {
+    for (method, path) in CALLS_OF_EXPORTS {
         std::thread::scope(|scope| {
             for (name, fault) in faults() {
                 let case = move || {
@@ -345,6 +348,40 @@ fn a_second_service_that_breaks_while_it_is_written() {
             }
         });
     }
+}
+
+#[test]
+fn an_export_that_gets_no_answer_is_stopped_on_a_daemon_of_others() {
+    std::thread::scope(|scope| {
+        for (method, path) in CALLS_OF_EXPORTS {
+            spawn(scope, path, move || export_without_answer(method, path));
+        }
+    });
+}
+
+fn export_without_answer(method: &str, path: &str) {
+    let name = format!("gha-held-{}", path.trim_matches('/').to_lowercase());
+    let (Some(broken), Some(daemon), Some(reader)) = (Broken::new(&name), fresh(), fresh()) else {
+        return;
+    };
+    broken.proxy.add(Rule::new(method, path).fault(Fault::NoAnswer));
+    let out = broken.lab.project.path("out.tar").display().to_string();
+    let out = format!("type=oci,dest={out}");
+    let to = ["--cache-to", "type=gha,mode=max", "--output", &out];
+    let log = broken.build(&daemon, &[&to[..], &["--cache-export-timeout=2s"]].concat()).stderr;
+    let (built, after) = log.split_once("built sha256:").expect("what was built");
+    assert!(!built.contains("exporting cache"), "{path}: {log}");
+    let warning = "WARNING: no cache was exported to `gha`: it took longer than 2 s";
+    assert!(after.contains(warning), "{path}: {log}");
+    // The daemon has let go of the service, and builds and exports what comes next.
+    broken.proxy.wait_until_given_up(1);
+    broken.proxy.clear();
+    let log = broken.build(&daemon, &[&to[..], &["--strict-cache"]].concat()).stderr;
+    assert!(is_cached(&log, "RUN cat") && log.contains("exporting cache to gha"), "{path}: {log}");
+    let log = broken.build(&reader, &["--cache-from", "type=gha"]).stderr;
+    // Of an upload that began the service keeps the key, and takes nothing else for it: who exports
+    // then takes the layer for one that is there, and who reads does without it.
+    assert_eq!(is_cached(&log, "RUN cat"), path != "/upload/", "{path}: {log}");
 }
 
 fn spawn<'scope>(
