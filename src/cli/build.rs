@@ -134,7 +134,7 @@ impl Build {
         if self.check {
             return runtime::block_on(self.check(&source));
         }
-        runtime::block_on_one(self.build(request, caches, source))
+        runtime::block_on(self.build(request, caches, source))
     }
 
     async fn build(self, request: Request, caches: Caches, source: Source) -> Result<(), Failure> {

@@ -20,34 +20,17 @@ impl Classified for RuntimeError {
     }
 }
 
-/// Runs a command's work to its end.
+/// Runs a command's work to its end, on this thread.
+///
+/// Nearly all of it is conversations: several threads would hand each other every word of them. What
+/// takes time, such as reading files, has threads of its own.
 ///
 /// # Errors
 ///
 /// That of the work, or of starting the runtime.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let mut builder = Builder::new_multi_thread();
-    block_on_runtime(builder.worker_threads(2), work)
-}
-
-/// Runs work that is one conversation: several threads would hand each other every word of it.
-///
-/// What takes time, such as reading files, has threads of its own.
-///
-/// # Errors
-///
-/// That of the work, or of starting the runtime.
-pub(super) fn block_on_one<T>(
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    block_on_runtime(&mut Builder::new_current_thread(), work)
-}
-
-fn block_on_runtime<T>(
-    builder: &mut Builder,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let runtime = builder.enable_all().build().map_err(|source| RuntimeError { source })?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| RuntimeError { source })?;
     let result = runtime.block_on(work);
     // Blocking reads, such as of stdin, must not keep a finished command alive.
     runtime.shutdown_background();

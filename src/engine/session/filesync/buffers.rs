@@ -10,7 +10,7 @@ use bytes::Bytes;
 /// Bytes of a buffer.
 ///
 /// Threads and tasks wake each other once a buffer, so large ones cost less.
-pub(super) const SIZE: usize = 256 << 10;
+pub(super) const SIZE: usize = 128 << 10;
 /// Buffers of a transfer.
 const COUNT: usize = 5;
 
