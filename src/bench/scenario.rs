@@ -3,6 +3,8 @@
 //! A scenario is plain data: in which state the engine is, what the client is asked to do besides
 //! building, and what changed since the last time. The built-in ones are written in the same terms
 //! as a project's own.
+mod built_in;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::refs::Caches;
 use crate::fault::{Classified, Fault};
 use crate::oci::compression::Compression;
+
+use built_in::USUAL;
+pub use built_in::{INCREMENTAL, built_in};
 
 /// The `[bench]` table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -196,9 +201,6 @@ struct File {
     bench: Settings,
 }
 
-/// The scenarios that run when nothing else is said.
-const USUAL: [&str; 7] = ["cold", "warm", "fresh", "incremental", "noop", "reuse", "export"];
-
 impl Settings {
     /// Reads the `[bench]` table of `path`; without a file all is default, unless it must be there.
     ///
@@ -262,46 +264,12 @@ impl Settings {
     }
 }
 
-/// The scenario that stands for one of each stage.
-pub const INCREMENTAL: &str = "incremental";
-
-/// The scenarios that every project has.
-#[must_use]
-pub fn built_in() -> Vec<Scenario> {
-    let new = || Scenario {
-        engine: Engine::New,
-        push: true,
-        cache_to: Caches::Registry(true),
-        cache_from: Caches::Registry(true),
-        ..Scenario::default()
-    };
-    let generated = |generate| Scenario { generate: Some(generate), ..Scenario::default() };
-    let named = |name: &str, scenario: Scenario| Scenario { name: name.to_owned(), ..scenario };
-    vec![
-        named("cold", Scenario { cache_from: Caches::default(), ..new() }),
-        named("warm", Scenario { engine: Engine::Same, ..new() }),
-        named("fresh", new()),
-        named(INCREMENTAL, new()),
-        named("noop", Scenario::default()),
-        named("reuse", Scenario { reuse: true, cache_to: Caches::default(), ..new() }),
-        named("export", Scenario { export: true, ..Scenario::default() }),
-        named(
-            "context-first",
-            Scenario { empty: Some(Empty::All), ..generated(Generate::Files(50_000)) },
-        ),
-        named("context-again", generated(Generate::Files(50_000))),
-        named("file", Scenario { empty: Some(Empty::All), ..generated(Generate::Bytes(1 << 30)) }),
-        named("graph", generated(Generate::Steps(10_000))),
-        named("private", Scenario { engine: Engine::Own, ..Scenario::default() }),
-    ]
-}
-
 impl Scenario {
     fn check(&self) -> Result<(), ScenarioError> {
         let invalid = |problem| Err(ScenarioError::Invalid { name: self.name.clone(), problem });
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:, ".contains(c);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.: ".contains(c);
         if self.name.is_empty() || !self.name.chars().all(plain) {
-            return invalid("`name` is not made of letters, digits, spaces and `-_.:,`");
+            return invalid("`name` is not made of letters, digits, spaces and `-_.:`");
         }
         if self.engine == Engine::Own && self.empty.is_some() {
             return invalid("`empty` needs an engine that the benchmark runs");
@@ -383,6 +351,7 @@ mod tests {
         for (text, expected) in [
             ("[bench]\nround = 1", "cannot parse the `[bench]` table"),
             ("[[bench.scenario]]\nengine = \"new\"", "scenario ``: `name` is not made of"),
+            ("[[bench.scenario]]\nname = \"a, b\"", "scenario `a, b`: `name` is not made of"),
             (
                 "[[bench.scenario]]\nname = \"x\"\nengine = \"new\"\nempty = \"all\"",
                 "says nothing about a new engine",
