@@ -143,6 +143,17 @@ fn follow(output: impl std::io::Read, log: &Mutex<String>, sender: &Sender<Event
         line.clear();
     }
     let _ = sender.send(Event::Ended);
+    tell_of_crash(&log.lock().expect("no test died here"));
+}
+
+/// Prints how a program written in Go died, if it did: tests that were using it only see that it is gone.
+fn tell_of_crash(log: &str) {
+    let is_crash = |line: &str| line.starts_with("panic: ") || line.starts_with("fatal error: ");
+    let crash: Vec<_> = log.lines().skip_while(|line| !is_crash(line)).take(60).collect();
+    if crash.is_empty() {
+        return;
+    }
+    eprintln!("a program that tests were using died:\n{}", crash.join("\n"));
 }
 
 /// A folder for what this whole test binary shares, removed at its end.

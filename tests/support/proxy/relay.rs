@@ -18,6 +18,7 @@ impl State {
         self.seen.lock().expect("no handler died").push(seen);
         match &fault {
             Some(Fault::Status(code, headers, text)) => {
+                take_in(&mut client, &head, body.len());
                 return answer(&mut client, *code, headers, text);
             }
             Some(Fault::NoAnswer) => return self.leave_unanswered(&client),
@@ -252,6 +253,15 @@ fn close_after(head: &str) -> String {
     lines.retain(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     lines.push("Connection: close");
     lines.join("\r\n") + "\r\n\r\n"
+}
+
+/// Reads the rest of a body whose length is known and which does not wait to be asked for.
+fn take_in(client: &mut TcpStream, head: &str, read: usize) {
+    let length = header(head, "content-length").and_then(|length| length.parse::<u64>().ok());
+    let rest = length.unwrap_or(0).saturating_sub(read as u64);
+    if rest > 0 && header(head, "expect").is_none() {
+        let _ = std::io::copy(&mut client.take(rest), &mut std::io::sink());
+    }
 }
 
 fn answer(client: &mut TcpStream, code: u16, headers: &[(String, String)], text: &str) {

@@ -332,9 +332,10 @@ fn a_second_service_that_breaks_while_it_is_written() {
                     let (Some(broken), Some(writer)) = (Broken::new(&lab), writer()) else {
                         return;
                     };
-                    // An answer without a body ends with its head: it is the upload that breaks.
+                    // An answer without a body ends with its head. It comes after the whole upload: an answer in
+                    // the middle of one can end the daemon, whose client then frees what is still being sent.
                     let fault = match fault {
-                        Fault::ResetAfter(_) => Fault::ResetUploadAfter(0),
+                        Fault::ResetAfter(_) => Fault::ResetHead,
                         other => other,
                     };
                     broken.proxy.add(Rule::new(method, path).fault(fault));
