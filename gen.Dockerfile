@@ -3,6 +3,8 @@
 # One stage for each ecosystem, all independent of each other, so that they build at the same time; the
 # last stage only assembles them. A version stands in the one place that uses it, and a tool in the list
 # of its own stage (`stages/<name>/`): bumping either reruns that stage and nothing beside it.
+# Toolchains are copied from the official images as they are, not from the stages that install tools with
+# them: else a bumped tool has the engine read the toolchain again, to see that it is the same.
 # These versions are global, so they reach no RUN's environment and no step's key but through FROM.
 #
 # A lock file or an exact version says what a tool is: what a cache mount has of it is taken without
@@ -13,7 +15,8 @@ ARG PYTHON_VERSION=3.11
 ARG BUF_VERSION=1.75.0
 ARG RUST_VERSION=1.96.0
 
-FROM golang:${GO_VERSION}-bookworm AS go
+FROM golang:${GO_VERSION}-bookworm AS go-toolchain
+FROM go-toolchain AS go
 WORKDIR /src
 RUN --mount=type=bind,source=stages/go/go.mod,target=go.mod \
     --mount=type=bind,source=stages/go/go.sum,target=go.sum \
@@ -21,14 +24,16 @@ RUN --mount=type=bind,source=stages/go/go.mod,target=go.mod \
     --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOBIN=/out/bin go install -trimpath -ldflags='-s -w' tool
 
-FROM node:${NODE_VERSION}-bookworm-slim AS node
+FROM node:${NODE_VERSION}-bookworm-slim AS node-toolchain
+FROM node-toolchain AS node
 WORKDIR /opt/node
 RUN --mount=type=bind,source=stages/node/package.json,target=package.json \
     --mount=type=bind,source=stages/node/package-lock.json,target=package-lock.json \
     --mount=type=cache,target=/root/.npm \
     npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --no-update-notifier
 
-FROM python:${PYTHON_VERSION}-slim-bookworm AS python
+FROM python:${PYTHON_VERSION}-slim-bookworm AS python-toolchain
+FROM python-toolchain AS python
 RUN --mount=type=bind,source=stages/python/requirements.lock,target=/requirements.lock \
     --mount=type=cache,target=/wheels \
     python -m venv /opt/python \
@@ -59,12 +64,12 @@ RUN --mount=type=bind,source=stages/debian/packages.txt,target=/packages.txt \
 
 FROM debian
 WORKDIR /work
-COPY --link --from=go /usr/local/go/ /usr/local/go/
+COPY --link --from=go-toolchain /usr/local/go/ /usr/local/go/
 COPY --link --from=go /out/bin/ /usr/local/bin/
-COPY --link --from=node /usr/local/bin/ /usr/local/bin/
-COPY --link --from=node /usr/local/lib/node_modules/ /usr/local/lib/node_modules/
+COPY --link --from=node-toolchain /usr/local/bin/ /usr/local/bin/
+COPY --link --from=node-toolchain /usr/local/lib/node_modules/ /usr/local/lib/node_modules/
 COPY --link --from=node /opt/node/ /opt/node/
-COPY --link --from=python /usr/local/ /usr/local/
+COPY --link --from=python-toolchain /usr/local/ /usr/local/
 COPY --link --from=python /opt/python/ /opt/python/
 COPY --link --from=buf /usr/local/bin/buf /usr/local/bin/buf
 COPY --link --from=rust /out/bin/ /usr/local/bin/

@@ -64,7 +64,7 @@ fn bumping_reruns(argument: &str, stages: &[&str]) {
 fn every_stage_has_commands_of_its_own() {
     let text = fs_err::read_to_string(crate::root().join("gen.Dockerfile")).unwrap();
     let names: Vec<String> = commands(&text).into_values().collect();
-    for stage in ["go", "node", "python", "rust", "debian", "stage-6"] {
+    for stage in ["go", "node", "python", "rust", "debian", "stage-9"] {
         let prefix = format!("[{stage} ");
         assert!(names.iter().any(|name| name.starts_with(&prefix)), "no {prefix}…] in {names:?}");
     }
@@ -72,27 +72,27 @@ fn every_stage_has_commands_of_its_own() {
 
 #[test]
 fn bumping_go_reruns_its_stage() {
-    bumping_reruns("GO", &["go", "stage-6"]);
+    bumping_reruns("GO", &["go", "stage-9"]);
 }
 
 #[test]
 fn bumping_node_reruns_its_stage() {
-    bumping_reruns("NODE", &["node", "stage-6"]);
+    bumping_reruns("NODE", &["node", "stage-9"]);
 }
 
 #[test]
 fn bumping_python_reruns_its_stage() {
-    bumping_reruns("PYTHON", &["python", "stage-6"]);
+    bumping_reruns("PYTHON", &["python", "stage-9"]);
 }
 
 #[test]
 fn bumping_buf_reruns_nothing_but_the_list_of_versions() {
-    bumping_reruns("BUF", &["stage-6"]);
+    bumping_reruns("BUF", &["stage-9"]);
 }
 
 #[test]
 fn bumping_rust_reruns_its_stage() {
-    bumping_reruns("RUST", &["rust", "stage-6"]);
+    bumping_reruns("RUST", &["rust", "stage-9"]);
 }
 
 /// What a step reads is its key: a stage that mounted another's list would rerun with it.
