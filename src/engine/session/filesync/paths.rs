@@ -65,7 +65,8 @@ impl Paths {
     /// Takes note of an announcement that nobody can ask for.
     pub(super) fn announce_other(&mut self) {
         let directory = self.runs.last().map_or(ROOT, |run| run.directory);
-        self.announce(directory, 0, &[]);
+        self.begin_run_for(directory);
+        self.announce(0, &[]);
     }
 
     /// Takes note of an announced regular file.
@@ -77,7 +78,7 @@ impl Paths {
         let same = pairs.take_while(|(one, other)| one == other).count();
         self.last.truncate(same);
         self.last.extend_from_slice(&name[same..]);
-        self.announce(directory, u8::try_from(same).unwrap_or(u8::MAX), &name[same..]);
+        self.announce(u8::try_from(same).unwrap_or(u8::MAX), &name[same..]);
     }
 
     /// Appends the path of announcement `id` to `path`, and returns its directory's number and
@@ -102,8 +103,8 @@ impl Paths {
         Some((directory, begin))
     }
 
-    fn announce(&mut self, directory: u32, same: u8, different: &[u8]) {
-        self.begin_run_for(directory);
+    /// Adds an announcement to the last run.
+    fn announce(&mut self, same: u8, different: &[u8]) {
         self.announced = self.announced.saturating_add(1);
         self.differences.push(same);
         self.differences.extend_from_slice(&length(different).to_le_bytes());
