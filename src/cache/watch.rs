@@ -29,6 +29,8 @@ struct Observed {
     seen: Mutex<Seen>,
     /// Tells that a vertex has changed.
     changed: Notify,
+    /// Tells that a step has begun.
+    stepping: Notify,
     /// Tells that an export has begun.
     exporting: Notify,
 }
@@ -39,6 +41,8 @@ struct Seen {
     parts: BTreeMap<(Digest, String), Part>,
     /// When something moved last.
     moved: Instant,
+    /// Whether a step runs, or has run.
+    stepping: bool,
     /// Whether something is exported.
     exporting: bool,
 }
@@ -85,9 +89,15 @@ pub struct CacheFault {
 
 impl Default for Watch {
     fn default() -> Self {
-        let (vertices, parts) = (BTreeMap::new(), BTreeMap::new());
-        let seen = Mutex::new(Seen { vertices, parts, moved: Instant::now(), exporting: false });
-        Self(Arc::new(Observed { seen, changed: Notify::new(), exporting: Notify::new() }))
+        let seen = Mutex::new(Seen {
+            vertices: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            moved: Instant::now(),
+            stepping: false,
+            exporting: false,
+        });
+        let (changed, stepping, exporting) = (Notify::new(), Notify::new(), Notify::new());
+        Self(Arc::new(Observed { seen, changed, stepping, exporting }))
     }
 }
 
@@ -117,6 +127,11 @@ impl Watch {
                 vertex.loading = status.cached && vertex.is_open();
                 if vertex.inputs != status.inputs && !status.inputs.is_empty() {
                     vertex.inputs.clone_from(&status.inputs);
+                }
+                // Sources are looked at in every build, and take nothing.
+                if vertex.started.is_some() && !vertex.cached && !vertex.inputs.is_empty() {
+                    seen.stepping = true;
+                    self.0.stepping.notify_waiters();
                 }
                 seen.moved = now;
                 self.0.changed.notify_waiters();
@@ -200,6 +215,17 @@ impl Watch {
     #[must_use]
     pub fn is_quiet(&self, now: Instant, limit: Duration) -> bool {
         now.duration_since(self.seen().moved) >= limit
+    }
+
+    /// Whether a step runs, or has run.
+    #[must_use]
+    pub fn has_stepped(&self) -> bool {
+        self.seen().stepping
+    }
+
+    /// Waits until a step runs.
+    pub async fn stepping(&self) {
+        self.until(&self.0.stepping, Self::has_stepped).await;
     }
 
     /// Waits until the engine has read the manifests of `imports` caches, or could not read them.

@@ -331,6 +331,7 @@ impl Job<'_> {
         let Exports { exports, loads } = Exports::prepare(&self.request)?;
         let mut solving = Solving::open(self, &plan, builder, session, exports, fetched)?;
         solving.knows_files = again.is_unchanged();
+        solving.explaining = explaining;
         let ended = solving.build(builder, mounts.as_mut()).await;
         let fault = ended.as_ref().err().map(|(failed, _)| failed.fault());
         again.keep(&id, fault);
@@ -358,7 +359,7 @@ impl Job<'_> {
         if let Some(mounts) = mounts {
             mounts.save(&ran, &builder.client, &self.cancel, self.display).await;
         }
-        self.explain(explaining, &built, &ran).await;
+        self.explain(solving.explaining.take(), &built, &ran).await;
         let unwritten = solving.export_caches(builder, &watch).await?;
         self.keep_cache(reuse.as_deref(), &unwritten).await;
         Ok(built)

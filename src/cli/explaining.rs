@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use buildkit_rs_proto::pb::op::Op;
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::display::Display;
 use super::keys;
 use super::source::Source;
 use crate::cache::explain::{self, Cause, Graph, Reading, keep};
+use crate::cache::watch::Watch;
 use crate::engine::state::StateDir;
 use crate::fault::chain;
 use crate::key::files::{Detail, Directory};
@@ -48,6 +50,8 @@ pub(super) struct Explaining {
     asked: bool,
     before: Option<JoinHandle<Option<Graph>>>,
     now: Option<JoinHandle<Graph>>,
+    /// A solve, and what takes the graph down once a step of it runs.
+    watched: Option<(Watch, AbortOnDropHandle<Option<Graph>>)>,
     client: Client,
     image: Option<ImageReference>,
 }
@@ -128,7 +132,22 @@ impl Explaining {
         let now = asked.then(|| take_down(&subject, Detail::Contents));
         let remote = || image.clone().map(|image| (client.clone(), image));
         let before = asked.then(|| look_back(&subject, remote()));
-        Self { subject, asked, before, now, client, image }
+        Self { subject, asked, before, now, watched: None, client, image }
+    }
+
+    /// Takes the graph down as soon as a step of the solve that `watch` sees runs: the engine is busy then, and
+    /// the build would have to wait for it later.
+    pub(super) fn beside(&mut self, watch: &Watch) {
+        let known = self.watched.as_ref().is_some_and(|(watch, _)| watch.has_stepped());
+        if known || self.now.is_some() {
+            return;
+        }
+        let (subject, stepping) = (self.subject.clone(), watch.clone());
+        let task = tokio::spawn(async move {
+            stepping.stepping().await;
+            take_down(&subject, Detail::Times).await.ok()
+        });
+        self.watched = Some((watch.clone(), AbortOnDropHandle::new(task)));
     }
 
     /// Says why the steps of `ran` ran, and keeps what they were made of.
@@ -140,13 +159,17 @@ impl Explaining {
         pushed: Option<Digest>,
         display: &Display,
     ) {
-        let Self { subject, asked, before, now, client, image } = self;
+        let Self { subject, asked, before, now, watched, client, image } = self;
         if !asked && !subject.has_step_in(ran) {
             return;
         }
-        let now = now.unwrap_or_else(|| take_down(&subject, Detail::Times));
         let before = before.unwrap_or_else(|| look_back(&subject, None));
-        let Ok(now) = now.await else { return };
+        let now = match (now, watched) {
+            (Some(now), _) => now.await.ok(),
+            (None, Some((watch, task))) if watch.has_stepped() => task.await.ok().flatten(),
+            (None, _) => take_down(&subject, Detail::Times).await.ok(),
+        };
+        let Some(now) = now else { return };
         let before = tokio::time::timeout(PATIENCE, before).await;
         match before.ok().and_then(Result::ok).flatten() {
             Some(before) => {

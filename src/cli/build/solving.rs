@@ -16,6 +16,7 @@ use crate::cache::hierarchy;
 use crate::cache::probe::{Answer, ProbedRef};
 use crate::cache::watch::Watch;
 use crate::cli::builder::Builder;
+use crate::cli::explaining::Explaining;
 use crate::cli::report::Failure;
 use crate::engine::client::Client;
 use crate::engine::failure::SolveError;
@@ -66,6 +67,8 @@ pub(super) struct Solving<'a> {
     pub(super) knows_files: bool,
     /// Whether the engine went on with a solve that it was told to stop.
     pub(super) is_deaf: bool,
+    /// What will tell why steps ran again.
+    pub(super) explaining: Option<Explaining>,
     /// The build after its end, for the exports of caches.
     pub(super) held: Option<Held>,
 }
@@ -143,6 +146,7 @@ impl<'a> Solving<'a> {
             is_guarded: !builder.is_private(),
             knows_files: false,
             is_deaf: false,
+            explaining: None,
             held: None,
         })
     }
@@ -164,6 +168,9 @@ impl<'a> Solving<'a> {
             let watch = Watch::default();
             let cancel = self.job.cancel.clone();
             let packing = self.pack_ahead(&watch);
+            if let Some(explaining) = &mut self.explaining {
+                explaining.beside(&watch);
+            }
             let (solve_ref, result) = self.attempt(work, builder, &watch, &cancel).await;
             drop(packing);
             let (blamed, message) = match result {

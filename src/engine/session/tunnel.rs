@@ -32,7 +32,7 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// The same for all streams of the session.
 const CONNECTION_WINDOW: u32 = 2 << 20;
 /// What one stream of ours may have buffered for sending.
-const SEND_BUFFER: usize = 256 << 10;
+const SEND_BUFFER: usize = 64 << 10;
 /// How long services may take to notice that the session is over.
 const GRACE: Duration = Duration::from_secs(5);
 

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use buildkit_rs_proto::containerd::services::content::v1 as wire;
 use hyper::body::Incoming;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 use wire::content_server::ContentServer;
@@ -22,14 +21,12 @@ use crate::oci::digest::Digest;
 use crate::oci::store::layout;
 
 mod blobs;
+mod file;
 pub mod index;
 mod ingest;
 
 pub use blobs::{BlobError, Blobs};
 use ingest::Ingest;
-
-/// Bytes of a blob in one message.
-const CHUNK: usize = 256 << 10;
 
 /// A content store.
 #[derive(Clone, Debug)]
@@ -195,29 +192,8 @@ impl wire::content_server::Content for Service {
             Store::Blobs(blobs) => return blobs::read(blobs, &digest, offset, size),
         };
         let path = blob_path(&root, &digest)?;
-        let failed = |error| self.failed(&path, error);
-        let mut file = tokio::fs::File::open(&path).await.map_err(failed)?;
-        let start = u64::try_from(offset).unwrap_or(0);
-        file.seek(io::SeekFrom::Start(start)).await.map_err(failed)?;
-        let limit = u64::try_from(size).ok().filter(|size| *size > 0).unwrap_or(u64::MAX);
-        let reader = file.take(limit);
-        let stream =
-            futures_util::stream::try_unfold((reader, offset), |(mut reader, offset)| async move {
-                let mut data = bytes::BytesMut::with_capacity(CHUNK);
-                while data.len() < CHUNK {
-                    let read = reader.read_buf(&mut data).await;
-                    if read.map_err(|error| Status::aborted(error.to_string()))? == 0 {
-                        break;
-                    }
-                }
-                if data.is_empty() {
-                    return Ok(None);
-                }
-                let next = offset + i64::try_from(data.len()).unwrap_or(0);
-                let message = wire::ReadContentResponse { offset, data: data.freeze() };
-                Ok(Some((message, (reader, next))))
-            });
-        Ok(Response::new(Box::pin(stream)))
+        let file = tokio::fs::File::open(&path).await.map_err(|error| self.failed(&path, error))?;
+        Ok(Response::new(Box::pin(file::messages(file.into_std().await, offset, size))))
     }
 
     async fn status(

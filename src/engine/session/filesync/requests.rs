@@ -12,7 +12,7 @@ pub(super) struct Requests {
 #[derive(Debug, Default)]
 struct State {
     ids: VecDeque<u32>,
-    /// Readers, and those of them that wait.
+    /// Readers, and those of them that wait and have not been woken.
     readers: usize,
     idle: usize,
     closed: bool,
@@ -30,8 +30,13 @@ impl Requests {
         state.ids.push_back(id);
         let is_worth = state.readers < READERS && state.ids.len() > state.idle;
         state.readers += usize::from(is_worth);
+        let is_awaited = state.idle > 0;
+        state.idle -= usize::from(is_awaited);
         drop(state);
-        self.changed.notify_one();
+        // To wake nobody is a system call, too.
+        if is_awaited {
+            self.changed.notify_one();
+        }
         is_worth
     }
 
@@ -54,9 +59,9 @@ impl Requests {
                 Some(id) => return Some(id),
                 None if state.closed => return None,
                 None => {
+                    // Whoever wakes it counts it out.
                     state.idle += 1;
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    state.idle -= 1;
                 }
             }
         }
