@@ -5,6 +5,7 @@
 //! the lease's connection does, the kernel ends the registry with this process: nothing outlives a
 //! benchmark that is killed.
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -61,6 +62,12 @@ pub enum LabError {
     /// Nothing can be put before GitHub's cache service.
     #[error("cannot put a forwarder before GitHub's cache service")]
     Forward(#[source] std::io::Error),
+    /// The state of an engine is to lie in memory.
+    #[error(
+        "`{MEMORY}` is no file system in memory, where `engine-state = \"memory\"` would keep it"
+    )]
+    #[diagnostic(help("mount one: `mount -t tmpfs tmpfs {MEMORY}`"))]
+    NoMemory,
     /// There is no port for what the benchmark listens on.
     #[error("cannot listen on loopback")]
     Port(#[source] std::io::Error),
@@ -87,6 +94,32 @@ impl Classified for LabError {
 
 fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> LabError + 'a {
     move |source| LabError::Io { action, path: path.display().to_string(), source }
+}
+
+/// Where file systems in memory are mounted.
+pub const MEMORY: &str = "/dev/shm";
+
+/// Makes `folder`, which has to lie in memory.
+///
+/// # Errors
+///
+/// When the machine has no such file system.
+pub(super) fn in_memory(folder: &Path) -> Result<&Path, LabError> {
+    let kind = rustix::fs::statfs(MEMORY).map(|found| found.f_type);
+    if kind != Ok(libc::TMPFS_MAGIC) {
+        return Err(LabError::NoMemory);
+    }
+    // Everybody may write there: what somebody else has made is not used.
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let found = fs_err::symlink_metadata(folder).map_err(io("look at", folder))?;
+            match found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() {
+                true => Ok(folder),
+                false => Err(io("use", folder)(error)),
+            }
+        }
+        made => made.map(|()| folder).map_err(io("make", folder)),
+    }
 }
 
 /// A running engine with a state of its own.

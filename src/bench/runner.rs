@@ -59,6 +59,8 @@ pub struct Plan {
     pub registry: Option<PathBuf>,
     /// Where engines, registry and generated contexts lie; removed in the end by whoever made it.
     pub folder: PathBuf,
+    /// The same in memory, for engines whose state a scenario wants there.
+    pub memory: PathBuf,
     /// This program, which launches the clients.
     pub program: PathBuf,
 }

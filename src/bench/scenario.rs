@@ -54,6 +54,17 @@ pub enum Engine {
     Own,
 }
 
+/// Where an engine of a sample's own keeps its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// In the state folder.
+    #[default]
+    Disk,
+    /// In memory, so that no disk decides what is measured.
+    Memory,
+}
+
 /// What is removed from the engine before each sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -111,6 +122,8 @@ pub struct Scenario {
     pub name: String,
     /// The engine's state.
     pub engine: Engine,
+    /// Where a new engine keeps it.
+    pub engine_state: Storage,
     /// Which caches of an earlier build are imported.
     pub cache_from: Caches,
     /// Which caches are exported.
@@ -274,6 +287,9 @@ impl Scenario {
         if self.engine == Engine::Own && self.empty.is_some() {
             return invalid("`empty` needs an engine that the benchmark runs");
         }
+        if self.engine != Engine::New && self.engine_state == Storage::Memory {
+            return invalid("`engine-state = \"memory\"` needs a new engine");
+        }
         if self.engine == Engine::New && self.empty == Some(Empty::All) {
             return invalid("`empty = \"all\"` says nothing about a new engine");
         }
@@ -356,6 +372,7 @@ mod tests {
                 "[[bench.scenario]]\nname = \"x\"\nengine = \"new\"\nempty = \"all\"",
                 "says nothing about a new engine",
             ),
+            ("[[bench.scenario]]\nname = \"x\"\nengine-state = \"memory\"", "needs a new engine"),
             ("[[bench.scenario]]\nname = \"x\"\ncache-to = [\"v2\"]", "`cache-to` takes"),
             (
                 "[[bench.scenario]]\nname = \"x\"\nchange = { arg = \"A\", values = [] }",

@@ -23,7 +23,10 @@ use crate::engine::state::StateDir;
 use crate::fault::{Classified, Fault};
 use crate::plan::pattern::Patterns;
 
+mod folders;
 mod verdict;
+
+use folders::Folders;
 
 /// Measure what an image build costs, beside other clients
 ///
@@ -137,14 +140,13 @@ impl Bench {
         // Read first: a wrong name should not be found out after an hour.
         let baseline = self.baseline.as_deref().map(verdict::read).transpose()?;
         let state = StateDir::from_env(|name| std::env::var_os(name))?;
-        let folder = state.root().join("bench");
-        let plan = self.plan(&settings, &state, folder)?;
+        let plan = self.plan(&settings, &state)?;
         let reference = self.reference(&plan.clients)?;
         if let Some(baseline) = &baseline {
             verdict::comparable(baseline, &reference, &plan.clients)?;
         }
         let output = self.output(&state, &plan)?;
-        let _lock = lock(&plan.folder)?;
+        let folders = Folders::hold(&plan.folder, &plan.memory)?;
         let programs = plan.clients.iter().map(Client::title);
         let engine = format!("buildkitd {}", plan.programs.buildkitd.version);
         let programs = programs.chain([engine]).collect();
@@ -158,12 +160,12 @@ impl Bench {
             let told = |line: &str| eprintln!("{line}");
             Ok(runner::run(&plan, &mut journal, &told).await?)
         });
-        let cleared = fs_err::remove_dir_all(&plan.folder);
+        let cleared = folders.remove();
         // What was measured before something failed is worth a report, too.
         let results = journal.results;
         write(&output, &results)?;
         ran?;
-        cleared.map_err(failed("remove", &plan.folder))?;
+        cleared?;
         self.print(&results)?;
         eprintln!("samples and reports: {}", output.display());
         match baseline {
@@ -172,12 +174,7 @@ impl Bench {
         }
     }
 
-    fn plan(
-        &self,
-        settings: &Settings,
-        state: &StateDir,
-        folder: PathBuf,
-    ) -> Result<Plan, Failure> {
+    fn plan(&self, settings: &Settings, state: &StateDir) -> Result<Plan, Failure> {
         let mut args = self.source.clone();
         if let (".", Some(context)) = (args.context.as_str(), &settings.context) {
             args.context = context.display().to_string();
@@ -202,6 +199,7 @@ impl Bench {
             clients.push(client);
         }
         let (work, ignored) = self.work(&args)?;
+        let folder = state.root().join("bench");
         Ok(Plan {
             work,
             ignored,
@@ -213,6 +211,7 @@ impl Bench {
             programs: Programs::find(state)?,
             service: Service::from_variables(|name| std::env::var(name).ok()),
             registry: self.registry_program.clone(),
+            memory: folders::in_memory(&folder),
             folder,
             program: clients[0].program.clone(),
             clients,
@@ -330,34 +329,6 @@ fn nothing() -> Work {
         contexts: Vec::new(),
         secrets: Vec::new(),
     }
-}
-
-/// Makes the folder in which engines and registry live anew, and holds it.
-fn lock(folder: &Path) -> Result<std::fs::File, BenchError> {
-    let path = folder.with_extension("lock");
-    let above = folder.parent().unwrap_or(folder);
-    fs_err::create_dir_all(above).map_err(failed("make", above))?;
-    let file = fs_err::File::create(&path).map_err(failed("open", &path))?.into_parts().0;
-    let how = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    if rustix::fs::flock(&file, how).is_err() {
-        return Err(BenchError::Busy(folder.to_owned()));
-    }
-    // What a killed benchmark has left; its engines may still be stopping.
-    for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
-        let life = entry.path().join("engine/life.lock");
-        if let Ok(file) = fs_err::File::open(&life) {
-            rustix::fs::flock(file.file(), rustix::fs::FlockOperation::LockExclusive)
-                .map_err(|error| failed("wait for", &life)(error.into()))?;
-        }
-    }
-    match fs_err::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(failed("remove", folder)(error));
-        }
-        _ => {}
-    }
-    fs_err::create_dir_all(folder).map_err(failed("make", folder))?;
-    Ok(file)
 }
 
 /// What decides whether two runs took samples of the same.

@@ -22,6 +22,8 @@ const DOCKERFILE: &str = "FROM busybox AS tools\n\
 
 const SETTINGS: &str = "[bench]\nstages = [\"tools\"]\ncompression = \"zstd\"\n\
     [[bench.scenario]]\nname = \"one at a time\"\nengine = \"new\"\nmax-parallelism = 1\nrounds = 1\n\
+    clients = [\"kitwright\"]\n\
+    [[bench.scenario]]\nname = \"in memory\"\nengine = \"new\"\nengine-state = \"memory\"\nrounds = 1\n\
     clients = [\"kitwright\"]\n";
 
 /// A project, and the `PATH` on which its benchmark finds the engine and the clients.
@@ -54,6 +56,15 @@ impl Bench {
     fn run(&self, args: &[&str]) -> Ended {
         let base = self.base();
         self.project.with_env(&self.arguments(&base, args), &[("PATH", &self.path)])
+    }
+
+    /// The same, to be started.
+    fn command(&self, args: &[&str]) -> Command {
+        let base = self.base();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kitwright"));
+        command.args(self.arguments(&base, args)).current_dir(self.project.path(""));
+        command.env("PATH", &self.path).env("KITWRIGHT_STATE_DIR", self.project.path(".state"));
+        command
     }
 
     fn base(&self) -> String {
@@ -137,11 +148,8 @@ fn cached_import(sample: &Sample) -> bool {
 #[test]
 fn a_killed_benchmark_goes_on_with_the_samples_it_has() {
     let Some(bench) = Bench::new() else { return };
-    let base = bench.base();
     let args = ["--against", &bench.against, "--scenario", "noop", "-n", "3", "-o", "results"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kitwright"));
-    command.args(bench.arguments(&base, &args)).current_dir(bench.project.path(""));
-    command.env("PATH", &bench.path).env("KITWRIGHT_STATE_DIR", bench.project.path(".state"));
+    let mut command = bench.command(&args);
     let mut running = command.stderr(Stdio::piped()).spawn().expect("kitwright starts");
     let lines = BufReader::new(running.stderr.take().expect("a pipe")).lines();
     let taken = lines.map_while(Result::ok).filter(|line| line.starts_with("noop ")).nth(3);
@@ -159,6 +167,27 @@ fn a_killed_benchmark_goes_on_with_the_samples_it_has() {
     let (whole, _) = before.rsplit_once('\n').expect("lines");
     assert!(whole.lines().count() > 4 && after.starts_with(whole), "{before}\n{after}");
     assert_eq!(samples(&bench.results("results"), "noop").len(), 9);
+}
+
+#[test]
+fn an_engine_in_memory_leaves_nothing_there() {
+    let Some(bench) = Bench::new() else { return };
+    let mut command = bench.command(&["--scenario", "in memory", "-o", "results"]);
+    let mut running = command.stdout(Stdio::null()).spawn().expect("kitwright starts");
+    let mut seen = std::collections::BTreeSet::new();
+    let status = loop {
+        if let Some(status) = running.try_wait().expect("it runs") {
+            break status;
+        }
+        let entries = std::fs::read_dir("/dev/shm").expect("a folder").flatten();
+        let folders = entries.map(|entry| entry.path());
+        seen.extend(folders.filter(|path| path.join("engine-1/engine/root").exists()));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert!(status.success());
+    assert_eq!(samples(&bench.results("results"), "in memory").len(), 1);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(!seen.iter().any(|folder| folder.exists()), "{seen:?}");
 }
 
 #[test]

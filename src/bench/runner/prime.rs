@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{RunError, Runner};
 use crate::bench::client::{Client, Task};
 use crate::bench::refs::{BUILDCACHE, GITHUB, Refs, is_broken};
-use crate::bench::scenario::Scenario;
+use crate::bench::scenario::{Scenario, Storage};
 use crate::bench::work::Work;
 
 /// What scenarios want to find of one work.
@@ -72,7 +72,10 @@ impl Runner<'_> {
             false => Vec::new(),
         };
         let (engine, own) = match wanted.mounts {
-            true => self.start_lab(None).await.map(|(number, lab)| (number, Some(lab)))?,
+            true => self
+                .start_lab(None, Storage::Disk)
+                .await
+                .map(|(number, lab)| (number, Some(lab)))?,
             false => (self.shared(None).await?.0, None),
         };
         let shared = self.shared.as_ref().map(|(_, _, lab)| lab);

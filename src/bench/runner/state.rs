@@ -5,10 +5,10 @@ use super::{Place, RunError, Runner};
 use crate::bench::actions::Actions;
 use crate::bench::broken::Broken;
 use crate::bench::client::{Client, OWN};
-use crate::bench::lab::{Lab, LabError, Registry};
+use crate::bench::lab::{self, Lab, LabError, Registry};
 use crate::bench::packages::Proxy;
 use crate::bench::sample::Traffic;
-use crate::bench::scenario::{Empty, Engine, Scenario};
+use crate::bench::scenario::{Empty, Engine, Scenario, Storage};
 use crate::bench::work::Work;
 use crate::engine::asks::Asks;
 use crate::engine::state::StateError;
@@ -25,9 +25,14 @@ impl Runner<'_> {
     pub(super) async fn start_lab(
         &mut self,
         max_parallelism: Option<u32>,
+        storage: Storage,
     ) -> Result<(usize, Lab), RunError> {
         self.labs += 1;
-        let folder = self.folder(format!("engine-{}", self.labs))?;
+        let name = format!("engine-{}", self.labs);
+        let folder = match storage {
+            Storage::Disk => self.folder(name)?,
+            Storage::Memory => lab::in_memory(&self.plan.memory)?.join(name),
+        };
         let asks = Asks { max_parallelism, ..self.plan.asks.clone() };
         Ok((self.labs, Lab::start(folder, &self.plan.programs, asks).await?))
     }
@@ -44,7 +49,7 @@ impl Runner<'_> {
             self.warmed.clear();
         }
         if self.shared.is_none() {
-            let (number, lab) = self.start_lab(parallelism).await?;
+            let (number, lab) = self.start_lab(parallelism, Storage::Disk).await?;
             self.shared = Some((parallelism, number, lab));
         }
         match &self.shared {
@@ -124,7 +129,8 @@ impl Runner<'_> {
             Engine::Own => Ok(Place { address: None, engine: 0, lab: None }),
             Engine::New if needs_none => Ok(Place { address: None, engine: 0, lab: None }),
             Engine::New => {
-                let (engine, lab) = self.start_lab(scenario.max_parallelism).await?;
+                let Scenario { max_parallelism, engine_state, .. } = scenario;
+                let (engine, lab) = self.start_lab(*max_parallelism, *engine_state).await?;
                 Ok(Place { address: Some(lab.address().to_owned()), engine, lab: Some(lab) })
             }
             Engine::Same => {
